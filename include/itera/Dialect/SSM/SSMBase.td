@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dialect, its enums and what every op definition needs.
+
+#ifndef ITERA_DIALECT_SSM_SSMBASE_TD
+#define ITERA_DIALECT_SSM_SSMBASE_TD
+
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/BuiltinAttributeInterfaces.td"
+include "mlir/IR/EnumAttr.td"
+include "mlir/IR/OpBase.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+def SSM_Dialect : Dialect {
+  let name = "ssm";
+  let cppNamespace = "::itera::ssm";
+  let summary = "Recurrences and layers of state space models";
+  let description = [{
+    The dialect holds what upstream dialects lack for state space models:
+    scans and their closed recurrences, the layers around them, a few tensor
+    movements that model files use, and weights that stay in their file.
+    Everything elementwise is `arith` and `math` on tensors; movement is
+    `tensor`; the rest is `linalg` on tensors.
+
+    All tensors are ranked and static. Ops are pure: values in, values out.
+    Unless an op says otherwise, an activation tensor has the time dimension
+    before the channel dimension (`[B, T, D]`: batch, time, channel).
+  }];
+  let useDefaultAttributePrinterParser = 1;
+}
+
+class SSM_Op<string mnemonic, list<Trait> traits = []>
+    : Op<SSM_Dialect, mnemonic, traits>;
+
+def SSM_Tensor : StaticShapeTensorOf<[AnyType]>;
+def SSM_FloatTensor : StaticShapeTensorOf<[AnyFloat]>;
+def SSM_IntegerTensor : StaticShapeTensorOf<[AnySignlessInteger]>;
+
+def SSM_NormKind : I32EnumAttr<"NormKind", "what a norm normalises by", [
+    I32EnumAttrCase<"layer", 0>, I32EnumAttrCase<"rms", 1>]> {
+  let cppNamespace = "::itera::ssm";
+  let genSpecializedAttr = 0;
+}
+def SSM_NormKindAttr : EnumAttr<SSM_Dialect, SSM_NormKind, "norm_kind"> {
+  let assemblyFormat = "$value";
+}
+
+def SSM_Activation : I32EnumAttr<"Activation", "pointwise activation", [
+    I32EnumAttrCase<"none", 0>, I32EnumAttrCase<"silu", 1>,
+    I32EnumAttrCase<"gelu", 2>, I32EnumAttrCase<"gelu_tanh", 3>,
+    I32EnumAttrCase<"relu", 4>]> {
+  let cppNamespace = "::itera::ssm";
+  let genSpecializedAttr = 0;
+}
+def SSM_ActivationAttr : EnumAttr<SSM_Dialect, SSM_Activation, "activation"> {
+  let assemblyFormat = "$value";
+}
+
+def SSM_ScatterKind : I32EnumAttr<"ScatterKind", "how updates combine", [
+    I32EnumAttrCase<"replace", 0>, I32EnumAttrCase<"add", 1>,
+    I32EnumAttrCase<"mul", 2>, I32EnumAttrCase<"max", 3>,
+    I32EnumAttrCase<"min", 4>]> {
+  let cppNamespace = "::itera::ssm";
+  let genSpecializedAttr = 0;
+}
+def SSM_ScatterKindAttr : EnumAttr<SSM_Dialect, SSM_ScatterKind, "scatter_kind"> {
+  let assemblyFormat = "$value";
+}
+
+#endif // ITERA_DIALECT_SSM_SSMBASE_TD

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// The recurrences that have fast kernels.
+
+#ifndef ITERA_DIALECT_SSM_SSMRECURRENCEOPS_TD
+#define ITERA_DIALECT_SSM_SSMRECURRENCEOPS_TD
+
+include "itera/Dialect/SSM/SSMBase.td"
+
+def SSM_LinearRecurrenceOp : SSM_Op<"linear_recurrence", [
+    Pure, AllTypesMatch<["a", "u", "states"]>, AllTypesMatch<["init", "last"]>]> {
+  let summary = "h_t = a_t * h_(t-1) + u_t, elementwise";
+  let description = [{
+    The canonical form of a diagonal linear recurrence. `a` and `u` have the
+    same type, with time along dimension `dim`; `init` has that type without
+    the time dimension. Results: `states`, all h_t, of the type of `u`, and
+    `last`, the h of the last step. With `reverse`, step t reads h_(t+1) and
+    `last` is h_0.
+
+    Constraints:
+    * (linear_recurrence_c1) `dim` is a dimension of `u`.
+    * (linear_recurrence_c2) `init` and `last` are `u` without `dim`.
+
+    ```mlir
+    %h, %last = ssm.linear_recurrence %a, %u, %h0 dim 1
+      : tensor<2x16x8xf32>, tensor<2x8xf32>
+    ```
+  }];
+  let arguments = (ins
+    SSM_FloatTensor:$a, SSM_FloatTensor:$u, SSM_FloatTensor:$init,
+    I64Attr:$dim, UnitAttr:$reverse);
+  let results = (outs SSM_FloatTensor:$states, SSM_FloatTensor:$last);
+  let assemblyFormat = [{
+    $a `,` $u `,` $init `dim` $dim (`reverse` $reverse^)? attr-dict
+    `:` type($u) `,` type($init)
+  }];
+  let hasVerifier = 1;
+}
+
+def SSM_SelectiveScanOp : SSM_Op<"selective_scan", [
+    Pure, AttrSizedOperandSegments, AllTypesMatch<["x", "dt", "y"]>,
+    AllTypesMatch<["B", "C"]>, AllTypesMatch<["init", "last"]>]> {
+  let summary = "Selective scan (S6) with a decay per channel and state";
+  let description = [{
+    The recurrence of Mamba (Gu and Dao 2023, algorithm 2), never
+    materialising [T, D, N]. With batch b, time t, channel d, state n:
+
+        h[b,d,n] = exp(dt[b,t,d] * A[d,n]) * h[b,d,n]
+                   + dt[b,t,d] * B[b,t,n] * x[b,t,d]
+        y[b,t,d] = sum_n C[b,t,n] * h[b,d,n]  (+ D[d] * x[b,t,d])
+                   (* silu(z[b,t,d]))
+
+    Shapes: `x`, `dt`, `y` (and `z`) [B, T, D]; `A` [D, N] (negative for a
+    stable system); `B`, `C` [B, T, N]; `D` [D]; `init`, `last` [B, D, N].
+    `dt` is after softplus. With `reverse` time runs from T-1 to 0.
+
+    Constraints:
+    * (selective_scan_c1) x, dt, y (and z) have the same type of rank 3.
+    * (selective_scan_c2) A is [D, N]; B and C are [B, T, N].
+    * (selective_scan_c3) init and last are [B, D, N]; D is [D].
+
+    ```mlir
+    %y, %last = ssm.selective_scan x(%x) dt(%dt) A(%A) B(%B) C(%C) init(%h0)
+        D(%D : tensor<8xf32>)
+      : tensor<1x16x8xf32>, tensor<8x4xf32>, tensor<1x16x4xf32>, tensor<1x8x4xf32>
+    ```
+  }];
+  let arguments = (ins
+    SSM_FloatTensor:$x, SSM_FloatTensor:$dt, SSM_FloatTensor:$A,
+    SSM_FloatTensor:$B, SSM_FloatTensor:$C, SSM_FloatTensor:$init,
+    Optional<SSM_FloatTensor>:$D, Optional<SSM_FloatTensor>:$z,
+    UnitAttr:$reverse);
+  let results = (outs SSM_FloatTensor:$y, SSM_FloatTensor:$last);
+  let assemblyFormat = [{
+    `x` `(` $x `)` `dt` `(` $dt `)` `A` `(` $A `)` `B` `(` $B `)` `C` `(` $C `)`
+    `init` `(` $init `)`
+    (`D` `(` $D^ `:` type($D) `)`)? (`z` `(` $z^ `:` type($z) `)`)?
+    (`reverse` $reverse^)? attr-dict
+    `:` type($x) `,` type($A) `,` type($B) `,` type($init)
+  }];
+  let hasVerifier = 1;
+}
+
+def SSM_CausalConv1dOp : SSM_Op<"causal_conv1d", [
+    Pure, AttrSizedOperandSegments, AllTypesMatch<["x", "y"]>]> {
+  let summary = "Depthwise causal convolution over time";
+  let description = [{
+    y[b,t,d] = act(bias[d] + sum_k weight[d,k] * xs[b,t+k,d]), where xs is x
+    with K-1 earlier frames in front: those of `past` (oldest first), zeros
+    without it. Shapes: `x`, `y` [B, T, D]; `weight` [D, K]; `bias` [D];
+    `past` [B, K-1, D]. `activation` is `none` or `silu`.
+
+    Constraints:
+    * (causal_conv1d_c1) x and y have the same type of rank 3.
+    * (causal_conv1d_c2) weight is [D, K] with K >= 1; bias is [D].
+    * (causal_conv1d_c3) past is [B, K-1, D].
+    * (causal_conv1d_c4) activation is none or silu.
+
+    ```mlir
+    %y = ssm.causal_conv1d %x, %w bias(%b : tensor<8xf32>) silu
+      : tensor<1x16x8xf32>, tensor<8x4xf32>
+    ```
+  }];
+  let arguments = (ins
+    SSM_FloatTensor:$x, SSM_FloatTensor:$weight,
+    Optional<SSM_FloatTensor>:$bias, Optional<SSM_FloatTensor>:$past,
+    DefaultValuedAttr<SSM_ActivationAttr, "::itera::ssm::Activation::none">:$activation);
+  let results = (outs SSM_FloatTensor:$y);
+  let assemblyFormat = [{
+    $x `,` $weight (`bias` `(` $bias^ `:` type($bias) `)`)?
+    (`past` `(` $past^ `:` type($past) `)`)? ($activation^)? attr-dict
+    `:` type($x) `,` type($weight)
+  }];
+  let hasVerifier = 1;
+}
+
+#endif // ITERA_DIALECT_SSM_SSMRECURRENCEOPS_TD
