@@ -103,11 +103,11 @@ def SSM_CausalConv1dOp : SSM_Op<"causal_conv1d", [
   let arguments = (ins
     SSM_FloatTensor:$x, SSM_FloatTensor:$weight,
     Optional<SSM_FloatTensor>:$bias, Optional<SSM_FloatTensor>:$past,
-    DefaultValuedAttr<SSM_ActivationAttr, "::itera::ssm::Activation::none">:$activation);
+    SSM_ActivationAttr:$activation);
   let results = (outs SSM_FloatTensor:$y);
   let assemblyFormat = [{
     $x `,` $weight (`bias` `(` $bias^ `:` type($bias) `)`)?
-    (`past` `(` $past^ `:` type($past) `)`)? ($activation^)? attr-dict
+    (`past` `(` $past^ `:` type($past) `)`)? $activation attr-dict
     `:` type($x) `,` type($weight)
   }];
   let hasVerifier = 1;
