@@ -9,6 +9,7 @@
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
@@ -77,6 +78,9 @@ itera::emitModule(mlir::ModuleOp planned, const ProgramInfo &info,
   if (mlir::failed(manager.run(planned)))
     return createStringError("the module could not be lowered to LLVM");
 
+  // What the compiler noted on arguments means nothing to LLVM.
+  for (auto function : planned.getOps<mlir::LLVM::LLVMFuncOp>())
+    function.removeArgAttrsAttr();
   mlir::registerBuiltinDialectTranslation(*planned.getContext());
   mlir::registerLLVMDialectTranslation(*planned.getContext());
   LLVMContext context;

@@ -9,25 +9,6 @@
 using namespace itera;
 using namespace llvm;
 
-/// Bits of itera_program.required_cpu_features, by LLVM feature name. See
-/// ITERA_CPU_* in runtime/include/itera/program.h.
-static uint64_t featureBit(StringRef feature) {
-  static const std::pair<StringRef, unsigned> bits[] = {
-      {"sse4.2", 0},        {"avx", 1},          {"avx2", 2},
-      {"fma", 3},           {"f16c", 4},         {"bmi2", 5},
-      {"avx512f", 6},       {"avx512bw", 7},     {"avx512dq", 8},
-      {"avx512vl", 9},      {"avx512cd", 10},    {"avx512vnni", 11},
-      {"avx512bf16", 12},   {"avxvnni", 13},     {"bmi", 14},
-      {"avx512vbmi", 17},   {"avx512ifma", 18},  {"avx512vbmi2", 19},
-      {"avx512bitalg", 20}, {"avx512vpopcntdq", 21}, {"gfni", 23},
-      {"dotprod", 32},      {"fullfp16", 33},    {"i8mm", 34},
-      {"bf16", 35},         {"sve", 36},         {"sve2", 37}};
-  for (auto [name, bit] : bits)
-    if (name == feature)
-      return uint64_t(1) << bit;
-  return 0;
-}
-
 namespace {
 
 /// Builds constants whose layout is that of the C structs of abi.h and
@@ -124,9 +105,6 @@ static Function *addForwardEntry(Module &module, const ProgramInfo &info) {
 void itera::addProgramTable(Module &module, const ProgramInfo &info,
                             const TargetSpec &target) {
   ConstantWriter w{module};
-  uint64_t features = 0;
-  for (StringRef feature : target.features)
-    features |= featureBit(feature);
   Constant *weights = ConstantPointerNull::get(w.pointer);
   if (info.weightBytes > 0) {
     auto *symbol =
@@ -145,7 +123,8 @@ void itera::addProgramTable(Module &module, const ProgramInfo &info,
        w.text(info.sourceHash, "source_hash"), w.tensors(info.inputs, "inputs"),
        w.tensors(info.outputs, "outputs"), w.u32(info.inputs.size()),
        w.u32(info.outputs.size()), w.u64(info.scratchBytes), w.u64(64), weights,
-       w.u64(info.weightBytes), w.u64(features), addForwardEntry(module, info)});
+       w.u64(info.weightBytes), w.u64(info.requiredCpuFeatures),
+       addForwardEntry(module, info)});
   auto *program =
       new GlobalVariable(module, table->getType(), true,
                          GlobalValue::ExternalLinkage, table, "itera_program");

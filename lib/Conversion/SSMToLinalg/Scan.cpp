@@ -40,6 +40,10 @@ struct LowerScan : OpRewritePattern<ScanOp> {
           SmallVector<Value> next;
           for (Value value : body.getTerminator()->getOperands())
             next.push_back(mapping.lookupOrDefault(value));
+          // A state keeps its buffer from step to step, wherever the body
+          // computed the next one.
+          for (size_t j = 0; j < states; ++j)
+            next[j] = linalg::CopyOp::create(w, next[j], values[j]).getResult(0);
           for (size_t j = 0; j < op.getStackDims().size(); ++j)
             next[states + j] = w.insert(next[states + j], values[states + j],
                                         op.getStackDims()[j], t);

@@ -33,9 +33,11 @@ Value TensorWriter::generic(ValueRange inputs, ArrayRef<AffineMap> maps,
                             Value init, unsigned reductions, Body body) {
   unsigned rank = shape(init).size();
   SmallVector<AffineMap> allMaps(maps);
+  SmallVector<AffineExpr> dims;
+  for (unsigned dim = 0; dim < rank; ++dim)
+    dims.push_back(getAffineDimExpr(dim));
   allMaps.push_back(
-      AffineMap::getMultiDimIdentityMap(rank + reductions, getContext())
-          .getMajorSubMap(rank));
+      AffineMap::get(rank + reductions, 0, dims, getContext()));
   SmallVector<utils::IteratorType> iterators(rank,
                                              utils::IteratorType::parallel);
   iterators.append(reductions, utils::IteratorType::reduction);

@@ -115,7 +115,8 @@ struct Bufferize : itera::impl::BufferizePassBase<Bufferize> {
   static void keepOutputNames(func::FuncOp function) {
     SmallVector<Attribute> names;
     for (unsigned i = 0; i < function.getNumResults(); ++i)
-      if (Attribute name = function.getResultAttr(i, ssm::kNameAttr))
+      if (Attribute name = function.removeResultAttr(
+              i, StringAttr::get(function.getContext(), ssm::kNameAttr)))
         names.push_back(name);
     if (!names.empty())
       function->setAttr(ssm::kOutputsAttr,

@@ -34,6 +34,8 @@ struct ProgramInfo {
   std::string name, compilerVersion, flags, sourceHash;
   std::vector<InterfaceTensor> inputs, outputs;
   uint64_t weightBytes = 0, scratchBytes = 0;
+  /// ITERA_CPU_* bits of program.h.
+  uint64_t requiredCpuFeatures = 0;
   std::vector<ArgumentRole> forwardArguments;
 };
 
