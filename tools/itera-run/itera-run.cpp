@@ -20,8 +20,8 @@ enum class Mode { Forward, Prefill, Stream };
 
 struct Options {
   cl::OptionCategory category{"itera-run options"};
-  cl::opt<std::string> model{cl::Positional, cl::Required,
-                             cl::desc("MODEL.so"), cl::cat(category)};
+  cl::opt<std::string> model{cl::Positional, cl::Required, cl::desc("MODEL.so"),
+                             cl::cat(category)};
   cl::opt<std::string> input{"input", cl::value_desc("X.npz"),
                              cl::desc("Arrays named as the model's inputs"),
                              cl::cat(category)};
@@ -204,8 +204,8 @@ int main(int argc, char **argv) {
   cl::ParseCommandLineOptions(argc, argv, "Runs a compiled model\n");
   Expected<bool> agree = run(options);
   if (!agree) {
-    WithColor::error(errs(), "itera-run") << toString(agree.takeError())
-                                          << '\n';
+    WithColor::error(errs(), "itera-run")
+        << toString(agree.takeError()) << '\n';
     return 1;
   }
   return *agree ? 0 : 3;
