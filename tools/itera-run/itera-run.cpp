@@ -9,6 +9,7 @@
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/WithColor.h"
+#include <algorithm>
 #include <optional>
 
 using namespace llvm;
@@ -204,8 +205,10 @@ int main(int argc, char **argv) {
   cl::ParseCommandLineOptions(argc, argv, "Runs a compiled model\n");
   Expected<bool> agree = run(options);
   if (!agree) {
-    WithColor::error(errs(), "itera-run")
-        << toString(agree.takeError()) << '\n';
+    // One line, whatever the names from the model hold.
+    std::string message = toString(agree.takeError());
+    std::replace(message.begin(), message.end(), '\n', ' ');
+    WithColor::error(errs(), "itera-run") << message << '\n';
     return 1;
   }
   return *agree ? 0 : 3;

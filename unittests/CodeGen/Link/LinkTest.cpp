@@ -38,10 +38,9 @@ struct Request {
 
   void addObject(const std::string &path, const std::string &name) {
     auto buffer = cantFail(errorOrToExpected(MemoryBuffer::getFile(path)));
-    request.objects.push_back({buffer->getBuffer(), name});
     buffers.push_back(std::move(buffer));
     names.push_back(std::make_unique<std::string>(name));
-    request.objects.back() = {buffers.back()->getBuffer(), *names.back()};
+    request.objects.push_back({buffers.back()->getBuffer(), *names.back()});
   }
 
   void addSource(const TempFolder &folder, const std::string &name,

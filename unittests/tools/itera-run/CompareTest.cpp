@@ -3,7 +3,6 @@
 #include "Compare.h"
 #include "gtest/gtest.h"
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 using namespace itera;
@@ -11,8 +10,8 @@ using namespace itera;
 template <typename T>
 static NpyArray make(NpyType type, std::vector<T> values) {
   NpyArray array{type, {int64_t(values.size())}, {}};
-  array.data.resize(values.size() * sizeof(T));
-  memcpy(array.data.data(), values.data(), array.data.size());
+  const char *bytes = reinterpret_cast<const char *>(values.data());
+  array.data.assign(bytes, bytes + values.size() * sizeof(T));
   return array;
 }
 

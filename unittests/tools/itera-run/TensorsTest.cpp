@@ -17,8 +17,8 @@ static itera_tensor_info makeInfo(itera_dtype dtype, uint64_t elementBytes) {
 template <typename T>
 static NpyArray make(NpyType type, std::vector<T> values) {
   NpyArray array{type, {int64_t(values.size())}, {}};
-  array.data.resize(values.size() * sizeof(T));
-  memcpy(array.data.data(), values.data(), array.data.size());
+  const char *bytes = reinterpret_cast<const char *>(values.data());
+  array.data.assign(bytes, bytes + values.size() * sizeof(T));
   return array;
 }
 
