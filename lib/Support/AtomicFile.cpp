@@ -9,8 +9,8 @@
 using namespace llvm;
 
 static Error cannotWrite(StringRef path, std::error_code code) {
-  return createStringError(code, "cannot write '" + path +
-                                     "': " + code.message());
+  return createStringError(code,
+                           "cannot write '" + path + "': " + code.message());
 }
 
 /// Writes to an open file; leaves no error in the stream, which would abort.

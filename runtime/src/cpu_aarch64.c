@@ -28,8 +28,7 @@ enum {
 };
 
 // `feature` if all bits of `mask` are set.
-static uint64_t when(unsigned long word, unsigned long mask,
-                     uint64_t feature) {
+static uint64_t when(unsigned long word, unsigned long mask, uint64_t feature) {
   return (word & mask) == mask ? feature : 0;
 }
 

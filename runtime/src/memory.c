@@ -11,8 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef uint8_t vec16
-    __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint8_t vec16 __attribute__((vector_size(16), aligned(1), may_alias));
 
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memmove(void *to, const void *from, size_t size);

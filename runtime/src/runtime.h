@@ -12,8 +12,8 @@
 #include "itera/program.h"
 
 // Defined by the compiler's object code.
-extern const struct itera_program
-    itera_program __attribute__((visibility("hidden")));
+extern const struct itera_program itera_program
+    __attribute__((visibility("hidden")));
 
 struct itera_model {
   itera_host host; // a copy; members that the host did not know are null
@@ -44,8 +44,7 @@ void *itera_host_alloc(const itera_host *host, size_t size, size_t align);
 void itera_host_free(const itera_host *host, void *pointer, size_t size,
                      size_t align);
 void itera_host_log(const itera_host *host, int32_t level, const char *message);
-void itera_host_trace(const itera_host *host, const char *event,
-                      int32_t phase);
+void itera_host_trace(const itera_host *host, const char *event, int32_t phase);
 
 // cpu_<arch>.c: the ITERA_CPU_* bits that this CPU and its kernel offer.
 uint64_t itera_cpu_features(void);

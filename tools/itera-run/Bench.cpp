@@ -24,7 +24,7 @@ Expected<itera::BenchResult> itera::measure(unsigned repeat,
   }
   std::sort(times.begin(), times.end());
   size_t half = times.size() / 2;
-  double median = times.size() % 2 ? times[half]
-                                   : (times[half - 1] + times[half]) / 2;
+  double median =
+      times.size() % 2 ? times[half] : (times[half - 1] + times[half]) / 2;
   return BenchResult{median, times.front()};
 }

@@ -43,13 +43,12 @@ static Error checkMachine(StringRef path) {
   auto head = MemoryBuffer::getFileSlice(path, machineOffset + 2, 0);
   if (!head || !(*head)->getBuffer().starts_with(ELF::ElfMagic))
     return failure("'" + path + "' is not a shared object");
-  unsigned machine = support::endian::read16le((*head)->getBufferStart() +
-                                               machineOffset);
+  unsigned machine =
+      support::endian::read16le((*head)->getBufferStart() + machineOffset);
   if (machine != host)
-    return failure("'" + path + "' is for " +
-                   ELF::convertEMachineToArchName(machine) +
-                   ", but this machine is " +
-                   ELF::convertEMachineToArchName(host));
+    return failure(
+        "'" + path + "' is for " + ELF::convertEMachineToArchName(machine) +
+        ", but this machine is " + ELF::convertEMachineToArchName(host));
   return Error::success();
 }
 
@@ -58,9 +57,8 @@ Expected<LoadedModel> LoadedModel::load(StringRef path) {
   std::string file = path.contains('/') ? path.str() : "./" + path.str();
   if (!sys::fs::is_regular_file(file))
     return failure("cannot load '" + path + "': " +
-                   (sys::fs::exists(file) ? "not a file"
-                                          : "no such file"));
-  if (Error error = checkMachine(file))
+                   (sys::fs::exists(file) ? "not a file" : "no such file"));
+  if (Error error = checkMachine(path))
     return std::move(error);
   LoadedModel loaded;
   loaded.library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);

@@ -136,10 +136,9 @@ static void setElement(std::vector<char> &data, itera_dtype type, size_t index,
   case ITERA_BFLOAT16: {
     // Only called with values that a bfloat16 holds, or random ones.
     float single = value;
-    return store<uint16_t>(data, index,
-                           load<uint32_t>(reinterpret_cast<char *>(&single),
-                                          0) >>
-                               16);
+    return store<uint16_t>(
+        data, index,
+        load<uint32_t>(reinterpret_cast<char *>(&single), 0) >> 16);
   }
   case ITERA_FLOAT32:
     return store<float>(data, index, value);

@@ -9,6 +9,7 @@
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/WithColor.h"
+#include <algorithm>
 #include <optional>
 
 using namespace llvm;
@@ -20,8 +21,8 @@ enum class Mode { Forward, Prefill, Stream };
 
 struct Options {
   cl::OptionCategory category{"itera-run options"};
-  cl::opt<std::string> model{cl::Positional, cl::Required,
-                             cl::desc("MODEL.so"), cl::cat(category)};
+  cl::opt<std::string> model{cl::Positional, cl::Required, cl::desc("MODEL.so"),
+                             cl::cat(category)};
   cl::opt<std::string> input{"input", cl::value_desc("X.npz"),
                              cl::desc("Arrays named as the model's inputs"),
                              cl::cat(category)};
@@ -204,8 +205,10 @@ int main(int argc, char **argv) {
   cl::ParseCommandLineOptions(argc, argv, "Runs a compiled model\n");
   Expected<bool> agree = run(options);
   if (!agree) {
-    WithColor::error(errs(), "itera-run") << toString(agree.takeError())
-                                          << '\n';
+    // One line, whatever the names from the model hold.
+    std::string message = toString(agree.takeError());
+    std::replace(message.begin(), message.end(), '\n', ' ');
+    WithColor::error(errs(), "itera-run") << message << '\n';
     return 1;
   }
   return *agree ? 0 : 3;

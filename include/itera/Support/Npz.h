@@ -2,9 +2,9 @@
 //
 // NumPy's array files: .npy (one array) and .npz (a zip archive of them).
 //
-// Files come from anywhere, so nothing in them is believed: shapes may overflow,
-// sizes may lie, archives may be damaged. Every refusal is a one-line error that
-// names the file and the array.
+// Files come from anywhere, so nothing in them is believed: shapes may
+// overflow, sizes may lie, archives may be damaged. Every refusal is a one-line
+// error that names the file and the array.
 
 #ifndef ITERA_SUPPORT_NPZ_H
 #define ITERA_SUPPORT_NPZ_H

@@ -19,6 +19,22 @@ static Error fault(const Twine &text) {
                            "internal error: linked model: " + text);
 }
 
+/// Once the loader is done nothing may be writable: a variable would be state
+/// outside the sessions, shared by all of them.
+static Error checkConstant(ArrayRef<ELFT::Phdr> segments) {
+  auto protect = find_if(segments, [](const ELFT::Phdr &segment) {
+    return segment.p_type == PT_GNU_RELRO;
+  });
+  for (const ELFT::Phdr &segment : segments) {
+    if (segment.p_type != PT_LOAD || !(segment.p_flags & PF_W))
+      continue;
+    if (protect == segments.end() || segment.p_vaddr < protect->p_vaddr ||
+        segment.p_vaddr + segment.p_memsz > protect->p_vaddr + protect->p_memsz)
+      return fault("expected no writable data, but got some");
+  }
+  return Error::success();
+}
+
 /// What the kernel maps, and how.
 static Error checkSegments(const object::ELFFile<ELFT> &elf) {
   auto headers = elf.program_headers();
@@ -41,7 +57,7 @@ static Error checkSegments(const object::ELFFile<ELFT> &elf) {
   }
   if (!sawStack)
     return fault("expected a statement about the stack, but got none");
-  return Error::success();
+  return checkConstant(*headers);
 }
 
 /// What the dynamic loader is asked to do.

@@ -125,6 +125,14 @@ static std::string cleanMessage(StringRef text, const LinkInputs &inputs) {
   return message;
 }
 
+/// Nothing undefined, everything bound and made read-only at load time, both
+/// kinds of hash table for old and new loaders, the same bytes every time. One
+/// thread: the work is a copy, and lld's thread pool would outlive it.
+static constexpr StringLiteral linkFlags =
+    "-shared -z defs -z now -z relro --hash-style=both --exclude-libs=ALL "
+    "--build-id=none --gc-sections -s --fatal-warnings "
+    "--color-diagnostics=never --threads=1";
+
 /// How lld calls an architecture, and the largest page size of its systems: a
 /// file aligned to less does not load there. 16 KiB is Android's rule for
 /// x86-64; Arm kernels with 64 KiB pages exist.
@@ -144,15 +152,14 @@ static Error runLinker(const LinkRequest &request, const LinkInputs &inputs,
   if (Error error = scripts.add("discard", discardScript))
     return error;
 
-  // One thread: the work is a copy, and lld's thread pool would outlive it.
-  std::vector<std::string> args = {
-      "ld.lld", "-shared", "-z", "defs", "-z", "now", "-z", "relro",
-      "--hash-style=both", "--exclude-libs=ALL", "--build-id=none",
-      "--gc-sections", "-s", "--fatal-warnings", "--color-diagnostics=never",
-      "--threads=1", "-soname", sanitizeModelName(request.modelName) + ".so",
-      "--version-script=" + scripts.files[0].getPath(),
-      scripts.files[1].getPath(), "-o", outputPath.str()};
+  std::vector<std::string> args = {"ld.lld"};
+  for (StringRef flag : split(linkFlags, ' '))
+    args.push_back(flag.str());
   append_range(args, getTargetArgs(request.target));
+  args.push_back("--soname=" + sanitizeModelName(request.modelName) + ".so");
+  args.push_back("--version-script=" + scripts.files[0].getPath());
+  args.push_back(scripts.files[1].getPath());
+  args.push_back("--output=" + outputPath.str());
   for (const std::string &name : exports)
     args.push_back("--defsym=" + name + "=itera_runtime_query");
   for (const MemoryFile &file : inputs.files)
@@ -169,8 +176,8 @@ static Error runLinker(const LinkRequest &request, const LinkInputs &inputs,
   std::string out, err;
   raw_string_ostream outStream(out), errStream(err);
   OptionsGuard options;
-  lld::Result result = lld::lldMain(argv, outStream, errStream,
-                                    {{lld::Gnu, &lld::elf::link}});
+  lld::Result result =
+      lld::lldMain(argv, outStream, errStream, {{lld::Gnu, &lld::elf::link}});
   broken = !result.canRunAgain;
   if (result.retCode)
     return failure("cannot link the model: " + cleanMessage(err, inputs));
@@ -210,8 +217,8 @@ Error itera::linkSharedToFile(const LinkRequest &request, StringRef path) {
   Expected<sys::fs::TempFile> temporary =
       sys::fs::TempFile::create(path + ".tmp-%%%%%%%%");
   if (!temporary)
-    return failure("cannot write '" + path + "': " +
-                   toString(temporary.takeError()));
+    return failure("cannot write '" + path +
+                   "': " + toString(temporary.takeError()));
   scope_exit discard([&] { consumeError(temporary->discard()); });
   if (Error error = runLinker(request, *inputs, temporary->TmpName))
     return error;
@@ -219,13 +226,14 @@ Error itera::linkSharedToFile(const LinkRequest &request, StringRef path) {
       MemoryBuffer::getFile(temporary->TmpName, /*IsText=*/false,
                             /*RequiresNullTerminator=*/false);
   if (!linked)
-    return failure("cannot read back '" + path + "': " +
-                   linked.getError().message());
+    return failure("cannot read back '" + path +
+                   "': " + linked.getError().message());
   if (Error error =
           checkSharedObject(**linked, getQuerySymbols(request.modelName)))
     return error;
   discard.release();
   if (Error error = temporary->keep(path))
-    return failure("cannot write '" + path + "': " + toString(std::move(error)));
+    return failure("cannot write '" + path +
+                   "': " + toString(std::move(error)));
   return Error::success();
 }

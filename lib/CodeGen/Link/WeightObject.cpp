@@ -22,7 +22,15 @@ using ELFT = object::ELF64LE;
 
 namespace {
 
-enum Section { Null, Weights, Symbols, SymbolNames, SectionNames, Stack, Count };
+enum Section {
+  Null,
+  Weights,
+  Symbols,
+  SymbolNames,
+  SectionNames,
+  Stack,
+  Count
+};
 
 // Offsets of the names in these tables are found by searching for them.
 constexpr StringLiteral symbolNames =

@@ -166,8 +166,8 @@ static Expected<NpyType> parseType(StringRef descr, StringRef name) {
     if (descr.size() == 3 && descr.drop_front() == info.descr &&
         (descr[0] == '<' || (descr[0] == '|' && info.size == 1)))
       return info.type;
-  return refuse(name, "unsupported element type '" + descr.take_front(16) +
-                          "'");
+  return refuse(name,
+                "unsupported element type '" + descr.take_front(16) + "'");
 }
 
 //===----------------------------------------------------------------------===//
@@ -182,8 +182,8 @@ Expected<NpyHead> itera::parseNpyHead(StringRef start, uint64_t fileBytes,
   // Version 1 has a 16-bit length, versions 2 and 3 a 32-bit one.
   unsigned version = static_cast<unsigned char>(start[6]);
   if (version < 1 || version > 3)
-    return refuse(name, "expected .npy version 1 to 3, but got " +
-                            Twine(version));
+    return refuse(name,
+                  "expected .npy version 1 to 3, but got " + Twine(version));
   uint64_t textOffset = version == 1 ? 10 : 12;
   uint64_t textBytes = version == 1
                            ? support::endian::read16le(start.data() + 8)

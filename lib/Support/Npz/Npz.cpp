@@ -99,8 +99,7 @@ Expected<NpyArray> NpzReader::read(StringRef name) const {
     return damaged();
   zip_file_t *file = zip_fopen_index(archive->zip, index, 0);
   if (!file)
-    return refuse(path, "array '" + name + "': " +
-                            zip_strerror(archive->zip));
+    return refuse(path, "array '" + name + "': " + zip_strerror(archive->zip));
   scope_exit close([&] { zip_fclose(file); });
 
   // The head first: it decides whether the data is worth reading.
@@ -127,8 +126,7 @@ Expected<NpyArray> NpzReader::read(StringRef name) const {
 //===----------------------------------------------------------------------===//
 
 Error itera::writeNpz(
-    StringRef path,
-    ArrayRef<std::pair<std::string, const NpyArray *>> arrays) {
+    StringRef path, ArrayRef<std::pair<std::string, const NpyArray *>> arrays) {
   // Built in memory: libzip would otherwise do its own renaming.
   zip_source_t *memory = zip_source_buffer_create(nullptr, 0, 0, nullptr);
   if (!memory)
@@ -146,10 +144,9 @@ Error itera::writeNpz(
     files.push_back(formatNpy(*array));
     zip_source_t *source =
         zip_source_buffer(zip, files.back().data(), files.back().size(), 0);
-    zip_int64_t index =
-        source ? zip_file_add(zip, (name + ".npy").c_str(), source,
-                              ZIP_FL_ENC_UTF_8)
-               : -1;
+    zip_int64_t index = source ? zip_file_add(zip, (name + ".npy").c_str(),
+                                              source, ZIP_FL_ENC_UTF_8)
+                               : -1;
     // A fixed date (the format's first), so that equal arrays give equal files.
     if (index < 0 || zip_set_file_compression(zip, index, ZIP_CM_STORE, 0) ||
         zip_file_set_dostime(zip, index, 0, 0x21, 0)) {

@@ -129,7 +129,7 @@ typedef struct itera_model itera_model;
 /** State and scratch memory of one run of the model: one thread at a time. */
 typedef struct itera_session itera_session;
 
-/** The functions of a model. Never write to it; it lives as long as the code. */
+/** The functions of a model, read-only. It lives as long as the code. */
 typedef struct itera_model_api {
   uint32_t struct_size; /* sizeof(itera_model_api) of the artefact */
   uint32_t abi_version; /* ITERA_ABI_VERSION of the artefact */

@@ -80,14 +80,14 @@ typedef void (*itera_forward_fn)(void *const *inputs, void *const *outputs,
                                  void *scratch, const void *weights);
 
 typedef struct itera_program {
-  uint32_t struct_size;             /*   0: sizeof(itera_program) */
-  uint32_t abi;                     /*   4: ITERA_PROGRAM_ABI */
-  const char *name;                 /*   8: of the model, as the user wrote it */
-  const char *compiler_version;     /*  16 */
-  const char *flags;                /*  24: of the compiler's command line */
-  const char *target;               /*  32: triple and CPU */
-  const char *source_hash;          /*  40: of the model file */
-  const itera_tensor_info *inputs;  /*  48: input_count records */
+  uint32_t struct_size;            /*   0: sizeof(itera_program) */
+  uint32_t abi;                    /*   4: ITERA_PROGRAM_ABI */
+  const char *name;                /*   8: of the model, as the user wrote it */
+  const char *compiler_version;    /*  16 */
+  const char *flags;               /*  24: of the compiler's command line */
+  const char *target;              /*  32: triple and CPU */
+  const char *source_hash;         /*  40: of the model file */
+  const itera_tensor_info *inputs; /*  48: input_count records */
   const itera_tensor_info *outputs; /*  56: output_count records */
   uint32_t input_count;             /*  64 */
   uint32_t output_count;            /*  68 */

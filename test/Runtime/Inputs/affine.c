@@ -29,7 +29,7 @@ static void forward(void *const *inputs, void *const *outputs, void *scratch,
   const float *x = inputs[0], *w = weights;
   const int64_t *n = inputs[1];
   float *copy = scratch, *y = outputs[0];
-  volatile size_t bytes = 24; // not a constant, so a call and not an inline copy
+  volatile size_t bytes = 24; // unknown to the compiler: calls, not inline code
   memset(scratch, 0xff, bytes);
   memcpy(copy, x, bytes);
   for (int i = 0; i < 6; ++i)
@@ -49,21 +49,23 @@ static const itera_tensor_info outputs[] = {
     {INFO, ITERA_FLOAT32, "none", dims_none, 2, 0, 0},
 };
 
-__attribute__((visibility("hidden"))) const struct itera_program itera_program =
-    {sizeof(struct itera_program),
-     AFFINE_ABI,
-     "affine",
-     "test compiler",
-     "--test",
-     "test target",
-     "0123456789abcdef",
-     inputs,
-     outputs,
-     2,
-     3,
-     4096,
-     256,
-     itera_weights,
-     sizeof itera_weights,
-     AFFINE_FEATURES,
-     forward};
+__attribute__((visibility("hidden")))
+const struct itera_program itera_program = {
+    .struct_size = sizeof(struct itera_program),
+    .abi = AFFINE_ABI,
+    .name = "affine",
+    .compiler_version = "test compiler",
+    .flags = "--test",
+    .target = "test target",
+    .source_hash = "0123456789abcdef",
+    .inputs = inputs,
+    .outputs = outputs,
+    .input_count = 2,
+    .output_count = 3,
+    .scratch_bytes = 4096,
+    .scratch_align = 256,
+    .weights = itera_weights,
+    .weights_bytes = sizeof itera_weights,
+    .required_cpu_features = AFFINE_FEATURES,
+    .forward = forward,
+};

@@ -19,21 +19,20 @@ static const itera_tensor_info input = {
 static const itera_tensor_info output = {
     sizeof(itera_tensor_info), ITERA_FLOAT32, "out", dims, 1, 0, 20};
 
-__attribute__((visibility("hidden"))) const struct itera_program itera_program =
-    {sizeof(struct itera_program),
-     ITERA_PROGRAM_ABI,
-     "square",
-     "test compiler",
-     "",
-     "test target",
-     "fedcba9876543210",
-     &input,
-     &output,
-     1,
-     1,
-     0,
-     1,
-     0,
-     0,
-     0,
-     forward};
+__attribute__((visibility("hidden")))
+const struct itera_program itera_program = {
+    .struct_size = sizeof(struct itera_program),
+    .abi = ITERA_PROGRAM_ABI,
+    .name = "square",
+    .compiler_version = "test compiler",
+    .flags = "",
+    .target = "test target",
+    .source_hash = "fedcba9876543210",
+    .inputs = &input,
+    .outputs = &output,
+    .input_count = 1,
+    .output_count = 1,
+    .scratch_bytes = 0,
+    .scratch_align = 1,
+    .forward = forward,
+};

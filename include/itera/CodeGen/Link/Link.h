@@ -52,9 +52,10 @@ linkShared(const LinkRequest &request);
 llvm::Error linkSharedToFile(const LinkRequest &request, llvm::StringRef path);
 
 /// The promises of an artefact, checked on the finished file: no DT_NEEDED, no
-/// text relocations, no executable stack, no writable code, no TLS, no
-/// constructors, nothing undefined beyond the weak malloc, free and getauxval,
-/// and exactly `exports` exported. A violation is a fault of the compiler.
+/// text relocations, no executable stack, no writable code or data, no TLS, no
+/// constructors or indirect functions, nothing undefined beyond the weak
+/// malloc, free and getauxval, and exactly `exports` exported. A violation is a
+/// fault of the compiler.
 llvm::Error checkSharedObject(llvm::MemoryBufferRef file,
                               llvm::ArrayRef<std::string> exports);
 
