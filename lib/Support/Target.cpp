@@ -89,7 +89,7 @@ Expected<TargetSpec> itera::resolveTarget(StringRef target, StringRef cpu) {
     return createStringError("unknown CPU '%s' for %s", spec.cpu.c_str(),
                              spec.arch.c_str());
   for (const SubtargetFeatureKV &feature : info->getEnabledProcessorFeatures())
-    spec.features.push_back(feature.key());
+    spec.features.push_back(feature.Key);
   sort(spec.features);
   return spec;
 }
