@@ -16,9 +16,9 @@ namespace itera {
 /// One kernel to compile: a function on static tensors, arguments and results
 /// dense and row-major.
 struct KernelRequest {
-  /// The function's name, and the symbol that the object will define.
+  /// The symbol that the object will define.
   std::string symbol;
-  /// MLIR text of a module that holds that function alone.
+  /// MLIR text of a module that holds the function alone, under any name.
   std::string text;
 };
 
