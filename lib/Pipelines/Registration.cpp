@@ -3,6 +3,7 @@
 #include "itera/Pipelines/Registration.h"
 
 #include "itera/Dialect/SSM/SSM.h"
+#include "itera/Transforms/Raise/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -21,4 +22,7 @@ void itera::registerDialects(mlir::DialectRegistry &registry) {
                   mlir::vector::VectorDialect>();
 }
 
-void itera::registerPasses() { mlir::registerTransformsPasses(); }
+void itera::registerPasses() {
+  mlir::registerTransformsPasses();
+  registerRaisePasses();
+}
