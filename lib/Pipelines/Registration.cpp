@@ -9,6 +9,7 @@
 #include "itera/Transforms/Plan/Passes.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "itera/Transforms/Raise/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
@@ -60,6 +61,7 @@ void itera::registerPasses() {
   registerCodeGenLLVMPasses();
   registerConversionPasses();
   registerPlanPasses();
+  registerRaisePasses();
   bufferization::registerBufferizationPasses();
   registerLinalgPasses();
   registerTransformsPasses();

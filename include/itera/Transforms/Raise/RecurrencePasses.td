@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Passes that find recurrences, take them apart and name them.
+
+#ifndef ITERA_TRANSFORMS_RAISE_RECURRENCEPASSES_TD
+#define ITERA_TRANSFORMS_RAISE_RECURRENCEPASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def RerollRecurrencesPass : Pass<"ssm-reroll-recurrences", "::mlir::func::FuncOp"> {
+  let summary = "Replace unrolled recurrences by ssm.scan";
+  let description = [{
+    Exporters write a loop over T time steps as T copies of its body. This
+    pass takes alike values of all steps as lanes: the operands of a concat
+    (a stack), in-place writes at consecutive positions, or a chain of alike
+    updates of which only the last is used. It walks all lanes backward in
+    lockstep and builds one `ssm.scan` from what it finds: invariants, slices
+    at evenly spaced offsets, scalars that differ per step, states carried
+    from one step to the next (in either direction), and ops with the same
+    attributes. Names and locations play no part.
+
+    Covered on the way: a first step that was folded because the state starts
+    from zero; steps that read the state before its update; a last update that
+    nothing reads; a first or last step that differs (it stays outside);
+    operands of commutative ops in another order; values of single steps used
+    elsewhere; loops inside of the steps of a loop.
+
+    The cost is linear in the number of ops. Where it gives up, a missed
+    remark of category `raise` names the op.
+
+    Before:
+    ```mlir
+    %a0 = tensor.extract_slice %a[0, 0] [1, 4] [1, 1] : tensor<2x4xf32> to tensor<4xf32>
+    %h0 = arith.addf %init, %a0 : tensor<4xf32>
+    %a1 = tensor.extract_slice %a[1, 0] [1, 4] [1, 1] : tensor<2x4xf32> to tensor<4xf32>
+    %h1 = arith.addf %h0, %a1 : tensor<4xf32>
+    %e0 = tensor.expand_shape %h0 [[0, 1]] output_shape [1, 4] : tensor<4xf32> into tensor<1x4xf32>
+    %e1 = tensor.expand_shape %h1 [[0, 1]] output_shape [1, 4] : tensor<4xf32> into tensor<1x4xf32>
+    %y = tensor.concat dim(0) %e0, %e1 : (tensor<1x4xf32>, tensor<1x4xf32>) -> tensor<2x4xf32>
+    ```
+    After:
+    ```mlir
+    %last, %y = ssm.scan init(%init : tensor<4xf32>) sequences(%a : tensor<2x4xf32>) length 2 {
+    ^bb0(%h: tensor<4xf32>, %at: tensor<4xf32>):
+      %next = arith.addf %h, %at : tensor<4xf32>
+      ssm.yield %next, %next : tensor<4xf32>, tensor<4xf32>
+    } {sequence_dims = array<i64: 0>, stack_dims = array<i64: 0>} -> tensor<4xf32>, tensor<2x4xf32>
+    ```
+  }];
+  let dependentDialects = [
+    "::itera::ssm::SSMDialect", "::mlir::arith::ArithDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numLoops", "loops", "Number of loops rolled">,
+    Statistic<"numSteps", "steps", "Number of steps that they had">];
+}
+
+#endif // ITERA_TRANSFORMS_RAISE_RECURRENCEPASSES_TD
