@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// A contraction of an activation x with a constant weight w is linear when
+// every dimension of the loop nest is one of
+//
+//   row      in x and the result        M
+//   output   in w and the result        N
+//   reduced  in x and w                 K
+//
+// and nothing is left over (a dimension of all three would be a batch of
+// matrices). It becomes, with transposes and reshapes that are left out when
+// they do nothing,
+//
+//   result = T(expand(linear(collapse(T(x)), collapse(T(w)))))
+//
+// where x is brought to [M..., K], w to [N, K]. Those of w are constants, and
+// are shared between the uses of one weight; those of x meet their inverses
+// in the layers around.
+
+#include "Match.h"
+#include "itera/Transforms/Raise/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/AffineMap.h"
+
+namespace itera {
+#define GEN_PASS_DEF_RECOGNIZELINEARPASS
+#include "itera/Transforms/Raise/Passes.h.inc"
+} // namespace itera
+
+using namespace mlir;
+using namespace itera;
+
+using Dims = SmallVector<int64_t, 4>;
+
+namespace {
+/// Where each class of loop dimensions lies in the operands and the result.
+struct LinearForm {
+  Value x, weight;
+  Dims xRows, xReduced;          // dimensions of x, in the result's order of M
+  Dims weightOut, weightReduced; // dimensions of w, in the result's order of N
+  Dims resultRows, resultOut;    // dimensions of the result
+};
+
+/// Weights that were brought to [N, K], by the weight and its permutation.
+class WeightCache {
+public:
+  Value get(Value weight, ArrayRef<int64_t> permutation, int64_t n, int64_t k) {
+    for (auto &[known, result] : cache[weight])
+      if (known == permutation && shapeOf(result)[0] == n)
+        return result;
+    OpBuilder builder(weight.getContext());
+    builder.setInsertionPointAfterValue(weight);
+    Location loc = weight.getLoc();
+    Value result = reshape(
+        builder, loc, transpose(builder, loc, weight, permutation), {n, k});
+    cache[weight].emplace_back(Dims(permutation), result);
+    return result;
+  }
+
+private:
+  DenseMap<Value, SmallVector<std::pair<Dims, Value>, 1>> cache;
+};
+} // namespace
+
+/// The position of each loop dimension in a projected permutation, or -1.
+static std::optional<Dims> positionsIn(AffineMap map) {
+  if (!map.isProjectedPermutation())
+    return std::nullopt;
+  Dims positions(map.getNumDims(), -1);
+  for (auto [index, result] : llvm::enumerate(map.getResults()))
+    positions[cast<AffineDimExpr>(result).getPosition()] = index;
+  return positions;
+}
+
+static std::optional<LinearForm> classify(linalg::ContractOp contract,
+                                          unsigned weightIndex) {
+  LinearForm form;
+  form.x = contract.getInputs()[1 - weightIndex];
+  form.weight = contract.getInputs()[weightIndex];
+  SmallVector<AffineMap> maps = contract.getIndexingMapsArray();
+  std::optional<Dims> x = positionsIn(maps[1 - weightIndex]);
+  std::optional<Dims> w = positionsIn(maps[weightIndex]);
+  std::optional<Dims> out = positionsIn(maps[2]);
+  if (!x || !w || !out)
+    return std::nullopt;
+  // Rows and outputs in the result's order, reduced ones in the weight's.
+  for (AffineExpr expr : maps[2].getResults()) {
+    unsigned dim = cast<AffineDimExpr>(expr).getPosition();
+    bool inX = (*x)[dim] >= 0, inW = (*w)[dim] >= 0;
+    if (inX == inW)
+      return std::nullopt;
+    (inX ? form.xRows : form.weightOut).push_back(inX ? (*x)[dim] : (*w)[dim]);
+    (inX ? form.resultRows : form.resultOut).push_back((*out)[dim]);
+  }
+  for (AffineExpr expr : maps[weightIndex].getResults()) {
+    unsigned dim = cast<AffineDimExpr>(expr).getPosition();
+    if ((*out)[dim] >= 0)
+      continue;
+    if ((*x)[dim] < 0)
+      return std::nullopt;
+    form.xReduced.push_back((*x)[dim]);
+    form.weightReduced.push_back((*w)[dim]);
+  }
+  if (form.xRows.size() + form.xReduced.size() != size_t(rankOf(form.x)) ||
+      form.xReduced.empty())
+    return std::nullopt;
+  return form;
+}
+
+static int64_t sizeOf(Value value, ArrayRef<int64_t> dims) {
+  int64_t size = 1;
+  for (int64_t dim : dims)
+    size *= shapeOf(value)[dim];
+  return size;
+}
+
+static Dims joined(ArrayRef<int64_t> first, ArrayRef<int64_t> second) {
+  Dims result(first);
+  llvm::append_range(result, second);
+  return result;
+}
+
+/// The constant [N] that the only user of `value` adds to it along its
+/// dimension `dim`; moves `value` past that user.
+static Value takeBias(Value &value, int64_t dim) {
+  auto add = value.hasOneUse() ? dyn_cast<arith::AddFOp>(*value.user_begin())
+                               : nullptr;
+  if (!add)
+    return {};
+  Value other = add.getLhs() == value ? add.getRhs() : add.getLhs();
+  if (!isConstant(other))
+    return {};
+  OpBuilder builder(add);
+  Value bias = matchVectorAlong(builder, other, dim);
+  if (bias)
+    value = add;
+  return bias;
+}
+
+static bool raiseLinear(linalg::ContractOp contract, WeightCache &weights) {
+  if (contract.getNumResults() != 1 || contract.getInputs().size() != 2 ||
+      !isZero(contract.getOutputs()[0]))
+    return false;
+  Value end = contract->getResult(0);
+  Type element = getElementTypeOrSelf(end.getType());
+  if (!isa<FloatType>(element) ||
+      llvm::any_of(contract.getInputs(), [&](Value input) {
+        return getElementTypeOrSelf(input.getType()) != element;
+      }))
+    return false;
+  bool leftIsConstant = isConstant(contract.getInputs()[0]);
+  if (leftIsConstant == isConstant(contract.getInputs()[1]))
+    return false;
+  std::optional<LinearForm> form = classify(contract, leftIsConstant ? 0 : 1);
+  if (!form)
+    return false;
+
+  int64_t n = sizeOf(form->weight, form->weightOut);
+  int64_t k = sizeOf(form->weight, form->weightReduced);
+  Value weight = weights.get(
+      form->weight, joined(form->weightOut, form->weightReduced), n, k);
+  Value bias =
+      form->resultOut.size() == 1 ? takeBias(end, form->resultOut[0]) : Value();
+
+  OpBuilder builder(end.getDefiningOp());
+  Location loc = contract.getLoc();
+  Dims rows;
+  for (int64_t dim : form->xRows)
+    rows.push_back(shapeOf(form->x)[dim]);
+  Value x =
+      transpose(builder, loc, form->x, joined(form->xRows, form->xReduced));
+  x = reshape(builder, loc, x, joined(rows, {k}));
+  Value y = ssm::LinearOp::create(
+      builder, loc, RankedTensorType::get(joined(rows, {n}), element), x,
+      weight, bias);
+  Dims outs;
+  for (int64_t dim : form->weightOut)
+    outs.push_back(shapeOf(form->weight)[dim]);
+  y = reshape(builder, loc, y, joined(rows, outs));
+  // y has the result's dimensions in the order `order`.
+  Dims order = joined(form->resultRows, form->resultOut);
+  Dims inverse(order.size());
+  for (auto [index, dim] : llvm::enumerate(order))
+    inverse[dim] = index;
+  end.replaceAllUsesWith(transpose(builder, loc, y, inverse));
+  return true;
+}
+
+namespace {
+struct RecognizeLinearPass
+    : itera::impl::RecognizeLinearPassBase<RecognizeLinearPass> {
+  void runOnOperation() override {
+    WeightCache weights;
+    visitAndClean(getOperation(), [&](Operation *op) {
+      if (auto contract = dyn_cast<linalg::ContractOp>(op);
+          contract && !op->use_empty())
+        numRaised += raiseLinear(contract, weights);
+    });
+  }
+};
+} // namespace
