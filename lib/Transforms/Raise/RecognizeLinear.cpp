@@ -14,7 +14,7 @@
 //
 // where x is brought to [M..., K], w to [N, K]. Those of w are constants, and
 // are shared between the uses of one weight; those of x meet their inverses
-// in the layers around.
+// in the layers around. A convolution with a kernel of one point is the same.
 
 #include "Match.h"
 #include "itera/Transforms/Raise/Passes.h"
@@ -187,15 +187,51 @@ static bool raiseLinear(linalg::ContractOp contract, WeightCache &weights) {
   return true;
 }
 
+/// A convolution whose kernel is one point is linear over the channels.
+static bool raisePointwise(ssm::ConvOp conv, WeightCache &weights) {
+  auto all = [](ArrayRef<int64_t> list, int64_t value) {
+    return llvm::all_of(list, [&](int64_t entry) { return entry == value; });
+  };
+  ArrayRef<int64_t> kernel = shapeOf(conv.getWeight());
+  if (!all(kernel.drop_front(2), 1) || conv.getGroups() != 1 ||
+      !all(conv.getStrides(), 1) || !all(conv.getPadsLow(), 0) ||
+      !all(conv.getPadsHigh(), 0) || !isConstant(conv.getWeight()) ||
+      (conv.getBias() && !isConstant(conv.getBias())))
+    return false;
+  int64_t rank = kernel.size();
+  Value weight = weights.get(conv.getWeight(),
+                             llvm::to_vector(llvm::seq<int64_t>(0, rank)),
+                             kernel[0], kernel[1]);
+  // [B, C, S...] to [B, S..., C], and back.
+  Dims last{0}, second{0, rank - 1};
+  for (int64_t dim = 2; dim < rank; ++dim) {
+    last.push_back(dim);
+    second.push_back(dim - 1);
+  }
+  last.push_back(1);
+  OpBuilder builder(conv);
+  Location loc = conv.getLoc();
+  Value x = transpose(builder, loc, conv.getX(), last);
+  Dims shape(shapeOf(x));
+  shape.back() = kernel[0];
+  Value y = ssm::LinearOp::create(builder, loc, conv.getType().clone(shape), x,
+                                  weight, conv.getBias());
+  conv.getY().replaceAllUsesWith(transpose(builder, loc, y, second));
+  return true;
+}
+
 namespace {
 struct RecognizeLinearPass
     : itera::impl::RecognizeLinearPassBase<RecognizeLinearPass> {
   void runOnOperation() override {
     WeightCache weights;
     visitAndClean(getOperation(), [&](Operation *op) {
-      if (auto contract = dyn_cast<linalg::ContractOp>(op);
-          contract && !op->use_empty())
+      if (op->use_empty())
+        return;
+      if (auto contract = dyn_cast<linalg::ContractOp>(op))
         numRaised += raiseLinear(contract, weights);
+      else if (auto conv = dyn_cast<ssm::ConvOp>(op))
+        numRaised += raisePointwise(conv, weights);
     });
   }
 };

@@ -82,6 +82,24 @@ func.func @shared(%x: tensor<4x8xf32>, %z: tensor<4x8xf32>) -> (tensor<4x16xf32>
 
 // -----
 
+// A convolution by one point is linear over the channels.
+// CHECK-LABEL: func @pointwise
+func.func @pointwise(%x: tensor<1x8x4xf32>) -> tensor<1x16x4xf32> {
+  // CHECK-DAG: %[[W:.*]] = ssm.weight "w"
+  // CHECK-DAG: %[[B:.*]] = ssm.weight "b"
+  // CHECK-DAG: %[[K:.*]] = tensor.collapse_shape %[[W]] {{\[\[}}0], [1, 2]]
+  %w = ssm.weight "w" dense_resource<w> : tensor<16x8x1xf32>
+  %b = ssm.weight "b" dense_resource<b> : tensor<16xf32>
+  // CHECK: %[[X:.*]] = linalg.transpose ins(%arg0 : tensor<1x8x4xf32>) {{.*}} permutation = [0, 2, 1]
+  // CHECK: %[[Y:.*]] = ssm.linear %[[X]], %[[K]] bias(%[[B]] : tensor<16xf32>)
+  // CHECK: linalg.transpose ins(%[[Y]] : tensor<1x4x16xf32>) {{.*}} permutation = [0, 2, 1]
+  %y = ssm.conv %x, %w bias(%b : tensor<16xf32>) {dilations = array<i64: 1>, groups = 1 : i64, pads_high = array<i64: 0>,
+      pads_low = array<i64: 0>, strides = array<i64: 1>} : tensor<1x8x4xf32>, tensor<16x8x1xf32> -> tensor<1x16x4xf32>
+  return %y : tensor<1x16x4xf32>
+}
+
+// -----
+
 // Not linear: two activations, a batch of weights, a start that is not zero.
 // CHECK-LABEL: func @no_linear
 // CHECK-NOT: ssm.linear

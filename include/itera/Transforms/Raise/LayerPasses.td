@@ -60,7 +60,7 @@ def RecognizeLinearPass : RecognizePass<"ssm-recognize-linear"> {
     to exactly two of activation, weight and result, whatever the order of the
     operands and dimensions. Transposes of the activation, the weight and the
     result are added where they are needed; a constant bias that follows
-    directly is taken in.
+    directly is taken in. A convolution by a kernel of one point is raised too.
 
     ```mlir
     %y = linalg.contract indexing_maps = [
