@@ -198,7 +198,7 @@ func.func @missing_expert(%x: tensor<2x3x4xf32>, %router: tensor<2x3x3xf32>) -> 
 
 // -----
 
-// The gate of the second expert is that of the first.
+// The gate of each expert is that of the other.
 // CHECK-LABEL: func @wrong_gate
 // CHECK-NOT: ssm.moe
 func.func @wrong_gate(%x: tensor<2x3x4xf32>, %router: tensor<2x3x2xf32>) -> tensor<2x3x4xf32> {
@@ -235,7 +235,7 @@ func.func @wrong_gate(%x: tensor<2x3x4xf32>, %router: tensor<2x3x2xf32>) -> tens
   %act0 = ssm.gelu %up0 : tensor<6x5xf32>
   %down0 = ssm.linear %act0, %wd0 : tensor<6x5xf32>, tensor<4x5xf32> -> tensor<6x4xf32>
   %sel0 = ssm.gather %flat_selected, %row0 dim 0 : tensor<6x2xi64>, tensor<6xi64> -> tensor<6x2xi64>
-  %idr0 = arith.constant dense<0> : tensor<6x2xi64>
+  %idr0 = arith.constant dense<1> : tensor<6x2xi64>
   %eqr0 = arith.cmpi eq, %sel0, %idr0 : tensor<6x2xi64>
   %gr0 = ssm.gather %flat_gates, %row0 dim 0 : tensor<6x2xf32>, tensor<6xi64> -> tensor<6x2xf32>
   %onr0 = arith.uitofp %eqr0 : tensor<6x2xi1> to tensor<6x2xf32>
@@ -288,7 +288,7 @@ func.func @wrong_gate(%x: tensor<2x3x4xf32>, %router: tensor<2x3x2xf32>) -> tens
 
 // -----
 
-// The row index of the first expert is no row-major index.
+// The rows are no row-major index: three tokens a batch, but stride two.
 // CHECK-LABEL: func @wrong_row
 // CHECK-NOT: ssm.moe
 func.func @wrong_row(%x: tensor<2x3x4xf32>, %router: tensor<2x3x2xf32>) -> tensor<2x3x4xf32> {
@@ -298,7 +298,7 @@ func.func @wrong_row(%x: tensor<2x3x4xf32>, %router: tensor<2x3x2xf32>) -> tenso
   %wd1 = ssm.weight "down1" dense_resource<down1> : tensor<4x5xf32>
   %no_votes = arith.constant dense<0> : tensor<2x3xi64>
   %no_gate = arith.constant dense<0.0> : tensor<6xf32>
-  %three = arith.constant dense<3> : tensor<6xi64>
+  %three = arith.constant dense<2> : tensor<6xi64>
   %y0 = arith.constant dense<0.0> : tensor<2x3x4xf32>
   %ie = tensor.empty() : tensor<6x2xi64>
   %ye = tensor.empty() : tensor<6x4xf32>
@@ -318,7 +318,7 @@ func.func @wrong_row(%x: tensor<2x3x4xf32>, %router: tensor<2x3x2xf32>) -> tenso
   %b0 = tensor.collapse_shape %be0 [[0, 1]] : tensor<6x1xi64> into tensor<6xi64>
   %te0 = tensor.extract_slice %it0[0, 1] [6, 1] [1, 1] : tensor<6x2xi64> to tensor<6x1xi64>
   %t0 = tensor.collapse_shape %te0 [[0, 1]] : tensor<6x1xi64> into tensor<6xi64>
-  %off0 = arith.muli %b0, %b0 : tensor<6xi64>
+  %off0 = arith.muli %b0, %three : tensor<6xi64>
   %row0 = arith.addi %t0, %off0 : tensor<6xi64>
   %x0 = ssm.gather %flat, %row0 dim 0 : tensor<6x4xf32>, tensor<6xi64> -> tensor<6x4xf32>
   %up0 = ssm.linear %x0, %wu0 : tensor<6x4xf32>, tensor<5x4xf32> -> tensor<6x5xf32>
