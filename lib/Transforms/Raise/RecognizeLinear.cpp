@@ -7,8 +7,8 @@
 //   reduced  in x and w                 K
 //
 // and nothing is left over (a dimension of all three would be a batch of
-// matrices). It becomes, with transposes and reshapes that are left out when
-// they do nothing,
+// matrices; of size one, it is a row). It becomes, with transposes and reshapes
+// that are left out when they do nothing,
 //
 //   result = T(expand(linear(collapse(T(x)), collapse(T(w)))))
 //
@@ -39,6 +39,7 @@ struct LinearForm {
   Value x, weight;
   Dims xRows, xReduced;          // dimensions of x, in the result's order of M
   Dims weightOut, weightReduced; // dimensions of w, in the result's order of N
+  Dims weightUnits;              // dimensions of w of size one to forget
   Dims resultRows, resultOut;    // dimensions of the result
 };
 
@@ -88,7 +89,9 @@ static std::optional<LinearForm> classify(linalg::ContractOp contract,
   for (AffineExpr expr : maps[2].getResults()) {
     unsigned dim = cast<AffineDimExpr>(expr).getPosition();
     bool inX = (*x)[dim] >= 0, inW = (*w)[dim] >= 0;
-    if (inX == inW)
+    if (inX && inW && shapeOf(form.weight)[(*w)[dim]] == 1)
+      form.weightUnits.push_back((*w)[dim]);
+    else if (inX == inW)
       return std::nullopt;
     (inX ? form.xRows : form.weightOut).push_back(inX ? (*x)[dim] : (*w)[dim]);
     (inX ? form.resultRows : form.resultOut).push_back((*out)[dim]);
@@ -159,7 +162,9 @@ static bool raiseLinear(linalg::ContractOp contract, WeightCache &weights) {
   int64_t n = sizeOf(form->weight, form->weightOut);
   int64_t k = sizeOf(form->weight, form->weightReduced);
   Value weight = weights.get(
-      form->weight, joined(form->weightOut, form->weightReduced), n, k);
+      form->weight,
+      joined(joined(form->weightUnits, form->weightOut), form->weightReduced),
+      n, k);
   Value bias =
       form->resultOut.size() == 1 ? takeBias(end, form->resultOut[0]) : Value();
 

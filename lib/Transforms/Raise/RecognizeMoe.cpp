@@ -247,24 +247,25 @@ bool RowMatcher::isSelection(Value value, bool gathered, Expert &expert) const {
 }
 
 /// x if the value, of type i1, is whether any element of a row of x, which
-/// holds zeros and ones, is set.
+/// holds zeros and ones, is set. A row may have been of one element.
 static Value matchAnyInRow(Value any) {
   any = skipReshapes(any);
   if (auto compare = any.getDefiningOp<arith::CmpIOp>()) {
     auto predicate = compare.getPredicate();
-    if (matchIntegerSplat(compare.getRhs()) != int64_t(0) ||
-        (predicate != arith::CmpIPredicate::sgt &&
-         predicate != arith::CmpIPredicate::ugt &&
-         predicate != arith::CmpIPredicate::ne))
-      return {};
-    any = skipReshapes(compare.getLhs());
+    if (matchIntegerSplat(compare.getRhs()) == int64_t(0) &&
+        (predicate == arith::CmpIPredicate::sgt ||
+         predicate == arith::CmpIPredicate::ugt ||
+         predicate == arith::CmpIPredicate::ne))
+      any = skipReshapes(compare.getLhs());
   }
   if (Value summed = matchRowSum(any))
     // A count in i1 would wrap around.
     return getElementTypeOrSelf(summed.getType()).isInteger(1) ? Value()
                                                                : summed;
   auto reduce = any.getDefiningOp<linalg::ReduceOp>();
-  if (!reduce || reduce.getInputs().size() != 1 ||
+  if (!reduce)
+    return any;
+  if (reduce.getInputs().size() != 1 ||
       reduce.getDimensions() != ArrayRef<int64_t>{rankOf(any)})
     return {};
   std::optional<int64_t> init = matchIntegerSplat(reduce.getInits()[0]);
@@ -289,10 +290,10 @@ bool RowMatcher::matchMask(Expert &expert) const {
 
 bool RowMatcher::matchGate(Value rows, Expert &expert) const {
   bool gathered = false;
-  Value slots = matchRowSum(peel(rows, gathered));
-  if (!slots)
-    return false;
-  slots = peel(slots, gathered);
+  Value slots = peel(rows, gathered);
+  // Over one slot there is nothing to sum.
+  if (Value summed = matchRowSum(slots))
+    slots = peel(summed, gathered);
   auto accept = [&](Value selection, Value gates) {
     Expert trial = expert;
     bool gatesGathered = gathered;

@@ -82,6 +82,23 @@ func.func @shared(%x: tensor<4x8xf32>, %z: tensor<4x8xf32>) -> (tensor<4x16xf32>
 
 // -----
 
+// A weight may carry the batch dimension when that is one.
+// CHECK-LABEL: func @unit_batch
+func.func @unit_batch(%x: tensor<1x4x8xf32>) -> tensor<1x4x16xf32> {
+  // CHECK-DAG: %[[W:.*]] = ssm.weight "w"
+  // CHECK-DAG: %[[T:.*]] = linalg.transpose ins(%[[W]] : tensor<1x8x16xf32>) {{.*}} permutation = [0, 2, 1]
+  // CHECK-DAG: %[[C:.*]] = tensor.collapse_shape %[[T]] {{\[\[}}0, 1], [2]]
+  %w = ssm.weight "w" dense_resource<w> : tensor<1x8x16xf32>
+  %init = arith.constant dense<0.0> : tensor<1x4x16xf32>
+  // CHECK: ssm.linear %arg0, %[[C]]
+  %0 = linalg.contract indexing_maps = [affine_map<(i, t, n, k) -> (i, t, k)>, affine_map<(i, t, n, k) -> (i, k, n)>,
+      affine_map<(i, t, n, k) -> (i, t, n)>]
+    ins(%x, %w : tensor<1x4x8xf32>, tensor<1x8x16xf32>) outs(%init : tensor<1x4x16xf32>) -> tensor<1x4x16xf32>
+  return %0 : tensor<1x4x16xf32>
+}
+
+// -----
+
 // A convolution by one point is linear over the channels.
 // CHECK-LABEL: func @pointwise
 func.func @pointwise(%x: tensor<1x8x4xf32>) -> tensor<1x16x4xf32> {
