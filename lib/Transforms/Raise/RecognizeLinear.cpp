@@ -21,6 +21,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/IR/AffineMap.h"
 
 namespace itera {
@@ -124,29 +125,73 @@ static Dims joined(ArrayRef<int64_t> first, ArrayRef<int64_t> second) {
   return result;
 }
 
-/// The constant [N] that the only user of `value` adds to it along its
-/// dimension `dim`; moves `value` past that user.
-static Value takeBias(Value &value, int64_t dim) {
-  auto add = value.hasOneUse() ? dyn_cast<arith::AddFOp>(*value.user_begin())
-                               : nullptr;
-  if (!add)
-    return {};
-  Value other = add.getLhs() == value ? add.getRhs() : add.getLhs();
-  if (!isConstant(other))
-    return {};
-  OpBuilder builder(add);
-  Value bias = matchVectorAlong(builder, other, dim);
-  if (bias)
-    value = add;
-  return bias;
+/// Moves what makes up a constant before `op`, in op's block.
+static void hoistConstant(Value value, Operation *op) {
+  Operation *constant = value.getDefiningOp();
+  if (!constant || constant->getBlock() != op->getBlock() ||
+      constant->isBeforeInBlock(op))
+    return;
+  constant->moveBefore(op);
+  for (Value operand : constant->getOperands())
+    hoistConstant(operand, constant);
+}
+
+/// The dimension of the user's result that is dimension `dim` of its operand,
+/// for ops that only move elements and keep that dimension whole.
+static std::optional<int64_t> dimAfter(Operation *user, int64_t dim) {
+  if (auto transpose = dyn_cast<linalg::TransposeOp>(user))
+    return llvm::find(transpose.getPermutation(), dim) -
+           transpose.getPermutation().begin();
+  if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(user))
+    return std::nullopt;
+  // Row-major: the dimension is whole if it has the same size and stride.
+  auto strideOf = [](ArrayRef<int64_t> shape, int64_t dim) {
+    return computeProduct(shape.drop_front(dim + 1));
+  };
+  ArrayRef<int64_t> from = shapeOf(user->getOperand(0));
+  ArrayRef<int64_t> to = shapeOf(user->getResult(0));
+  for (int64_t other = 0, e = to.size(); other < e; ++other)
+    if (to[other] == from[dim] && strideOf(to, other) == strideOf(from, dim))
+      return other;
+  return std::nullopt;
+}
+
+/// Takes in the constant [N] that is added to all that the linear is used for,
+/// also through transposes and reshapes.
+static bool takeBias(ssm::LinearOp linear) {
+  if (linear.getBias())
+    return false;
+  Value value = linear.getY();
+  int64_t dim = rankOf(value) - 1;
+  while (value.hasOneUse()) {
+    Operation *user = *value.user_begin();
+    if (auto add = dyn_cast<arith::AddFOp>(user)) {
+      Value other = add.getLhs() == value ? add.getRhs() : add.getLhs();
+      if (add->getBlock() != linear->getBlock() || !isConstant(other))
+        return false;
+      hoistConstant(other, linear);
+      OpBuilder builder(linear);
+      Value bias = matchVectorAlong(builder, other, dim);
+      if (!bias)
+        return false;
+      linear.getBiasMutable().assign(bias);
+      add.getResult().replaceAllUsesWith(value);
+      return true;
+    }
+    std::optional<int64_t> next = dimAfter(user, dim);
+    if (!next)
+      return false;
+    dim = *next;
+    value = user->getResult(0);
+  }
+  return false;
 }
 
 static bool raiseLinear(linalg::ContractOp contract, WeightCache &weights) {
   if (contract.getNumResults() != 1 || contract.getInputs().size() != 2 ||
       !isZero(contract.getOutputs()[0]))
     return false;
-  Value end = contract->getResult(0);
-  Type element = getElementTypeOrSelf(end.getType());
+  Type element = getElementTypeOrSelf(contract->getResult(0).getType());
   if (!isa<FloatType>(element) ||
       llvm::any_of(contract.getInputs(), [&](Value input) {
         return getElementTypeOrSelf(input.getType()) != element;
@@ -165,10 +210,8 @@ static bool raiseLinear(linalg::ContractOp contract, WeightCache &weights) {
       form->weight,
       joined(joined(form->weightUnits, form->weightOut), form->weightReduced),
       n, k);
-  Value bias =
-      form->resultOut.size() == 1 ? takeBias(end, form->resultOut[0]) : Value();
 
-  OpBuilder builder(end.getDefiningOp());
+  OpBuilder builder(contract);
   Location loc = contract.getLoc();
   Dims rows;
   for (int64_t dim : form->xRows)
@@ -176,19 +219,21 @@ static bool raiseLinear(linalg::ContractOp contract, WeightCache &weights) {
   Value x =
       transpose(builder, loc, form->x, joined(form->xRows, form->xReduced));
   x = reshape(builder, loc, x, joined(rows, {k}));
-  Value y = ssm::LinearOp::create(
+  auto linear = ssm::LinearOp::create(
       builder, loc, RankedTensorType::get(joined(rows, {n}), element), x,
-      weight, bias);
+      weight, /*bias=*/Value());
   Dims outs;
   for (int64_t dim : form->weightOut)
     outs.push_back(shapeOf(form->weight)[dim]);
-  y = reshape(builder, loc, y, joined(rows, outs));
+  Value y = reshape(builder, loc, linear.getY(), joined(rows, outs));
   // y has the result's dimensions in the order `order`.
   Dims order = joined(form->resultRows, form->resultOut);
   Dims inverse(order.size());
   for (auto [index, dim] : llvm::enumerate(order))
     inverse[dim] = index;
-  end.replaceAllUsesWith(transpose(builder, loc, y, inverse));
+  contract->getResult(0).replaceAllUsesWith(
+      transpose(builder, loc, y, inverse));
+  takeBias(linear);
   return true;
 }
 
@@ -237,6 +282,8 @@ struct RecognizeLinearPass
         numRaised += raiseLinear(contract, weights);
       else if (auto conv = dyn_cast<ssm::ConvOp>(op))
         numRaised += raisePointwise(conv, weights);
+      else if (auto linear = dyn_cast<ssm::LinearOp>(op))
+        takeBias(linear);
     });
   }
 };

@@ -99,6 +99,40 @@ func.func @unit_batch(%x: tensor<1x4x8xf32>) -> tensor<1x4x16xf32> {
 
 // -----
 
+// A bias is found behind a reshape, and may be defined after the linear.
+// CHECK-LABEL: func @bias_after_reshape
+func.func @bias_after_reshape(%x: tensor<1x1x8xf32>) -> tensor<1x16xf32> {
+  // CHECK-DAG: %[[W:.*]] = ssm.weight "w"
+  // CHECK-DAG: %[[B:.*]] = ssm.weight "b"
+  %w = ssm.weight "w" dense_resource<w> : tensor<16x8xf32>
+  // CHECK: %[[Y:.*]] = ssm.linear %arg0, %[[W]] bias(%[[B]] : tensor<16xf32>)
+  %y = ssm.linear %x, %w : tensor<1x1x8xf32>, tensor<16x8xf32> -> tensor<1x1x16xf32>
+  // CHECK-NEXT: %[[R:.*]] = tensor.collapse_shape %[[Y]]
+  // CHECK-NEXT: return %[[R]]
+  %r = tensor.collapse_shape %y [[0], [1, 2]] : tensor<1x1x16xf32> into tensor<1x16xf32>
+  %b = ssm.weight "b" dense_resource<b> : tensor<16xf32>
+  %be = tensor.expand_shape %b [[0, 1]] output_shape [1, 16] : tensor<16xf32> into tensor<1x16xf32>
+  %z = arith.addf %r, %be : tensor<1x16xf32>
+  return %z : tensor<1x16xf32>
+}
+
+// -----
+
+// A vector along another dimension of the same size is no bias.
+// CHECK-LABEL: func @no_bias
+func.func @no_bias(%x: tensor<16x8xf32>) -> tensor<16x16xf32> {
+  %w = ssm.weight "w" dense_resource<w> : tensor<16x8xf32>
+  %b = ssm.weight "b" dense_resource<b> : tensor<16xf32>
+  %e = tensor.empty() : tensor<16x16xf32>
+  %y = ssm.linear %x, %w : tensor<16x8xf32>, tensor<16x8xf32> -> tensor<16x16xf32>
+  %bb = linalg.broadcast ins(%b : tensor<16xf32>) outs(%e : tensor<16x16xf32>) dimensions = [1]
+  // CHECK: arith.addf
+  %z = arith.addf %y, %bb : tensor<16x16xf32>
+  return %z : tensor<16x16xf32>
+}
+
+// -----
+
 // A convolution by one point is linear over the channels.
 // CHECK-LABEL: func @pointwise
 func.func @pointwise(%x: tensor<1x8x4xf32>) -> tensor<1x16x4xf32> {
