@@ -5,6 +5,7 @@
 #include "CompileKernels.h"
 #include "Diagnostics.h"
 #include "ReadModel.h"
+#include "Verify.h"
 #include "itera/CodeGen/LLVM/Emit.h"
 #include "itera/CodeGen/Link/CpuFeatures.h"
 #include "itera/CodeGen/Link/Link.h"
@@ -14,6 +15,7 @@
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/Path.h"
 
 using namespace mlir;
@@ -204,7 +206,38 @@ CompileStatus Compilation::writeArtefact(ModuleOp planned) {
   return CompileStatus::done;
 }
 
+/// Compiles the model again, plainly, and compares the two.
+static CompileStatus verify(const CompileOptions &options,
+                            MLIRContext &context) {
+  llvm::SmallString<128> plain;
+  if (std::error_code code =
+          llvm::sys::fs::createTemporaryFile("itera-plain", "so", plain)) {
+    llvm::errs() << options.input << ": error: no temporary file: "
+                 << code.message() << "\n";
+    return CompileStatus::internalError;
+  }
+  llvm::SmallString<128> header(plain);
+  llvm::sys::path::replace_extension(header, ".h");
+  llvm::FileRemover removePlain(plain), removeHeader(header);
+  CompileOptions again = options;
+  again.output = plain.str().str();
+  again.optLevel = 0;
+  CompileStatus status = Compilation(again, context).run();
+  if (status != CompileStatus::done)
+    return status;
+  if (llvm::Error error =
+          compareArtefacts(options.output, plain, llvm::outs())) {
+    llvm::errs() << options.input << ": error: --verify: "
+                 << llvm::toString(std::move(error)) << "\n";
+    return CompileStatus::internalError;
+  }
+  return CompileStatus::done;
+}
+
 CompileStatus itera::compile(const CompileOptions &options,
                              MLIRContext &context) {
-  return Compilation(options, context).run();
+  CompileStatus status = Compilation(options, context).run();
+  if (status == CompileStatus::done && options.verify)
+    return verify(options, context);
+  return status;
 }

@@ -79,6 +79,11 @@ struct Flags {
       cl::desc("Where compiled kernels are kept; empty for nowhere; default: "
                "itera in the user's cache folder"),
       cl::value_desc("dir"), cl::cat(category)};
+  cl::opt<bool> verify{
+      "verify",
+      cl::desc("Compile the model plainly too, run both here on random inputs, "
+               "and print the largest difference of each output"),
+      cl::cat(category)};
   cl::opt<bool> listOps{
       "list-supported-ops",
       cl::desc("Print the operators that models may use, as Markdown"),
@@ -166,6 +171,7 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.input = flags.input;
   options.emit = flags.emit;
   options.optLevel = flags.optLevel;
+  options.verify = flags.verify;
   options.jobs =
       flags.jobs ? flags.jobs : hardware_concurrency().compute_thread_count();
   if (!flags.stopAfter.empty()) {
@@ -199,6 +205,9 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
     return createStringError(
         "a shared object does not go to stdout; give -o FILE");
   options.output = path.str().str();
+  if (options.verify &&
+      (options.stopAfter != Stage::emit || options.emit != EmitKind::shared))
+    return createStringError("--verify needs a shared object as output");
 
   SmallString<128> cache(flags.cacheDir);
   if (flags.cacheDir.getNumOccurrences() == 0 &&

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // itera-run: runs, checks and times a compiled model.
 
-#include "Bench.h"
-#include "Compare.h"
-#include "LoadedModel.h"
-#include "Tensors.h"
+#include "itera/Run/Bench.h"
+#include "itera/Run/Compare.h"
+#include "itera/Run/LoadedModel.h"
+#include "itera/Run/Tensors.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/JSON.h"

@@ -26,6 +26,8 @@ struct CompileOptions {
   std::vector<std::pair<std::string, std::vector<int64_t>>> shapes;
   unsigned jobs = 1;
   std::string cacheDir;
+  /// Compare with the plain lowering on random inputs, and print the result.
+  bool verify = false;
   /// This program, to run workers, and its command line for the artefact.
   std::string program, flags;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#ifndef ITERA_TOOLS_ITERA_RUN_BENCH_H
-#define ITERA_TOOLS_ITERA_RUN_BENCH_H
+#ifndef ITERA_RUN_BENCH_H
+#define ITERA_RUN_BENCH_H
 
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/Support/Error.h"
@@ -20,4 +20,4 @@ llvm::Expected<BenchResult> measure(unsigned repeat,
 
 } // namespace itera
 
-#endif // ITERA_TOOLS_ITERA_RUN_BENCH_H
+#endif // ITERA_RUN_BENCH_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#ifndef ITERA_TOOLS_ITERA_RUN_COMPARE_H
-#define ITERA_TOOLS_ITERA_RUN_COMPARE_H
+#ifndef ITERA_RUN_COMPARE_H
+#define ITERA_RUN_COMPARE_H
 
 #include "itera/Support/Npz.h"
 #include "llvm/Support/raw_ostream.h"
@@ -38,4 +38,4 @@ compareOutputs(llvm::ArrayRef<std::pair<std::string, const NpyArray *>> outputs,
 
 } // namespace itera
 
-#endif // ITERA_TOOLS_ITERA_RUN_COMPARE_H
+#endif // ITERA_RUN_COMPARE_H

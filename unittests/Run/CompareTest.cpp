@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "Compare.h"
+#include "itera/Run/Compare.h"
 #include "gtest/gtest.h"
 #include <cmath>
 #include <limits>

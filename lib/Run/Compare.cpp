@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "Compare.h"
-#include "Tensors.h"
+#include "itera/Run/Compare.h"
+#include "itera/Run/Tensors.h"
 #include "llvm/Support/Format.h"
 #include <cmath>
 #include <limits>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#ifndef ITERA_TOOLS_ITERA_RUN_LOADEDMODEL_H
-#define ITERA_TOOLS_ITERA_RUN_LOADEDMODEL_H
+#ifndef ITERA_RUN_LOADEDMODEL_H
+#define ITERA_RUN_LOADEDMODEL_H
 
 #include "itera/abi.h"
 #include "llvm/ADT/ArrayRef.h"
@@ -48,4 +48,4 @@ private:
 
 } // namespace itera
 
-#endif // ITERA_TOOLS_ITERA_RUN_LOADEDMODEL_H
+#endif // ITERA_RUN_LOADEDMODEL_H

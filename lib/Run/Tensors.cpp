@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "Tensors.h"
+#include "itera/Run/Tensors.h"
 #include "llvm/ADT/APFloat.h"
 #include <cstring>
 #include <optional>

@@ -2,8 +2,8 @@
 //
 // Between the arrays of a file and the buffers of a model.
 
-#ifndef ITERA_TOOLS_ITERA_RUN_TENSORS_H
-#define ITERA_TOOLS_ITERA_RUN_TENSORS_H
+#ifndef ITERA_RUN_TENSORS_H
+#define ITERA_RUN_TENSORS_H
 
 #include "itera/Support/Npz.h"
 #include "itera/abi.h"
@@ -37,4 +37,4 @@ long double getElement(const NpyArray &array, size_t index);
 
 } // namespace itera
 
-#endif // ITERA_TOOLS_ITERA_RUN_TENSORS_H
+#endif // ITERA_RUN_TENSORS_H

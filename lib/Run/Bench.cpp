@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "Bench.h"
+#include "itera/Run/Bench.h"
 #include <algorithm>
 #include <chrono>
 #include <vector>
