@@ -3,10 +3,7 @@
 
 #include "LockstepWalk.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/RegionUtils.h"
 
 using namespace mlir;
@@ -80,12 +77,6 @@ bool itera::raise::shouldSwapOperands(Operation *op, Operation *rep) {
     return sum;
   };
   return score(1) > score(0);
-}
-
-bool itera::raise::isKnownZero(Value value) {
-  if (auto fill = value.getDefiningOp<linalg::FillOp>())
-    value = fill.getInputs().front();
-  return matchPattern(value, m_AnyZeroFloat()) || matchPattern(value, m_Zero());
 }
 
 FailureOr<SliceSequence> itera::raise::matchSlices(ArrayRef<Lane> lanes) {

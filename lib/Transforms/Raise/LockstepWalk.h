@@ -168,9 +168,6 @@ bool shouldSwapOperands(mlir::Operation *op, mlir::Operation *rep);
 /// in bounds; a missing lane counts as in its place.
 mlir::FailureOr<SliceSequence> matchSlices(llvm::ArrayRef<Lane> lanes);
 
-/// True if every element of value is known to be zero.
-bool isKnownZero(mlir::Value value);
-
 } // namespace itera::raise
 
 #endif // ITERA_LIB_TRANSFORMS_RAISE_LOCKSTEPWALK_H

@@ -11,6 +11,7 @@
 
 #include "LockstepWalk.h"
 #include "RollScan.h"
+#include "TensorUtils.h"
 #include "WriteChains.h"
 
 #include "itera/Dialect/SSM/SSM.h"
@@ -34,12 +35,6 @@ using namespace itera::raise;
 static constexpr unsigned kMinStatelessSteps = 4;
 /// How far back a chain's next link may be.
 static constexpr unsigned kMaxLinkOps = 64;
-
-static void eraseDeadOps(Block &block) {
-  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
-    if (isOpTriviallyDead(&op))
-      op.erase();
-}
 
 static void eraseAll(ArrayRef<Operation *> ops) {
   for (Operation *op : ops)

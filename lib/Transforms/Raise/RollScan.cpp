@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "RollScan.h"
+#include "TensorUtils.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -11,35 +12,6 @@
 using namespace mlir;
 using namespace itera;
 using namespace itera::raise;
-
-static RankedTensorType typeOf(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-
-/// `type` with a dimension of `size` inserted at `dim`.
-static RankedTensorType withDim(RankedTensorType type, int64_t dim, int64_t size) {
-  SmallVector<int64_t> shape(type.getShape());
-  shape.insert(shape.begin() + dim, size);
-  return RankedTensorType::get(shape, type.getElementType());
-}
-
-Value itera::raise::moveDimension(OpBuilder &builder, Location loc, Value value,
-                                  int64_t from, int64_t to) {
-  if (from == to)
-    return value;
-  RankedTensorType type = typeOf(value);
-  SmallVector<int64_t> perm;
-  for (int64_t d = 0; d < type.getRank(); ++d)
-    if (d != from)
-      perm.push_back(d);
-  perm.insert(perm.begin() + to, from);
-  SmallVector<int64_t> shape;
-  for (int64_t d : perm)
-    shape.push_back(type.getDimSize(d));
-  Value empty = tensor::EmptyOp::create(builder, loc, shape, type.getElementType());
-  return linalg::TransposeOp::create(builder, loc, value, empty, perm)
-      ->getResult(0);
-}
 
 /// Static extract_slice with unit strides but along `dim`; drops `dropped`.
 static Value extract(OpBuilder &builder, Location loc, Value source,

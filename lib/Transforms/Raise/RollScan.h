@@ -43,10 +43,6 @@ std::pair<mlir::Value, int64_t> materializeSlices(mlir::OpBuilder &builder,
                                                   const SliceSequence &slices,
                                                   unsigned numLanes);
 
-/// `value` with its dimension `from` moved to `to`.
-mlir::Value moveDimension(mlir::OpBuilder &builder, mlir::Location loc,
-                          mlir::Value value, int64_t from, int64_t to);
-
 } // namespace itera::raise
 
 #endif // ITERA_LIB_TRANSFORMS_RAISE_ROLLSCAN_H

@@ -7,14 +7,16 @@
 
 #include "WriteChains.h"
 
+#include "TensorUtils.h"
+
 #include "itera/Dialect/SSM/SSM.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/Dialect/Utils/ReshapeOpsUtils.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 
 using namespace mlir;
 using namespace itera;
+using namespace itera::raise;
 
 /// Reads a constant of 64-bit integers, wherever its bytes are.
 static std::optional<SmallVector<int64_t>> getIntegers(Value value) {
@@ -38,27 +40,6 @@ static int64_t product(ArrayRef<int64_t> sizes) {
   for (int64_t size : sizes)
     result *= size;
   return result;
-}
-
-/// Reshapes by way of one dimension; the element order stays.
-static Value reshape(OpBuilder &builder, Location loc, Value value,
-                     ArrayRef<int64_t> shape) {
-  auto type = cast<RankedTensorType>(value.getType());
-  if (type.getShape() == shape)
-    return value;
-  auto target = RankedTensorType::get(shape, type.getElementType());
-  if (std::optional<SmallVector<ReassociationIndices>> groups =
-          getReassociationIndicesForReshape(type, target)) {
-    if (type.getRank() > target.getRank())
-      return tensor::CollapseShapeOp::create(builder, loc, target, value, *groups);
-    return tensor::ExpandShapeOp::create(builder, loc, target, value, *groups);
-  }
-  auto all = llvm::to_vector<2>(llvm::seq<int64_t>(0, type.getRank()));
-  Value flat = tensor::CollapseShapeOp::create(
-      builder, loc, value, ArrayRef<ReassociationIndices>{all});
-  auto expanded = llvm::to_vector<2>(llvm::seq<int64_t>(0, shape.size()));
-  return tensor::ExpandShapeOp::create(builder, loc, target, flat,
-                                       ArrayRef<ReassociationIndices>{expanded});
 }
 
 static tensor::InsertSliceOp insert(OpBuilder &builder, Location loc, Value source,

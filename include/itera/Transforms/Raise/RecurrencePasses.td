@@ -54,4 +54,44 @@ def RerollRecurrencesPass : Pass<"ssm-reroll-recurrences", "::mlir::func::FuncOp
     Statistic<"numSteps", "steps", "Number of steps that they had">];
 }
 
+def FissionScansPass : Pass<"ssm-fission-scans", "::mlir::func::FuncOp"> {
+  let summary = "Do outside of a scan what is no recurrence, for all steps at once";
+  let description = [{
+    Splits every `ssm.scan` along the cycles through its states. Each cycle
+    becomes a scan of its own; a state on no cycle is a delay by one step (a
+    concat); every other op is done for all time steps at once by its rule, so
+    that a matmul per step becomes one matmul over time. What comes before a
+    recurrence is hoisted, what only reads its states is sunk, and loops over
+    several recurrences are distributed.
+
+    An op stays in the scan next to it when it has no rule, or when a tensor
+    of more elements per step than the loop reads or writes would have to be
+    written out. So no outer product per step is materialised; still, run
+    `ssm-recognize-recurrences` first, which wants to see whole bodies.
+
+    Before:
+    ```mlir
+    %last, %y = ssm.scan init(%h0 : tensor<1x4xf32>) sequences(%x : tensor<1x8x16xf32>) length 8 {
+    ^bb0(%h: tensor<1x4xf32>, %xt: tensor<1x16xf32>):
+      %u = linalg.contract ... ins(%xt, %w : ...) outs(%zero : tensor<1x4xf32>) -> tensor<1x4xf32>
+      %n = arith.addf %h, %u : tensor<1x4xf32>
+      ssm.yield %n, %n : tensor<1x4xf32>, tensor<1x4xf32>
+    } {sequence_dims = array<i64: 1>, stack_dims = array<i64: 1>} -> tensor<1x4xf32>, tensor<1x8x4xf32>
+    ```
+    After:
+    ```mlir
+    %u = linalg.contract ... ins(%x, %w : ...) outs(%zeros : tensor<1x8x4xf32>) -> tensor<1x8x4xf32>
+    %last, %y = ssm.scan init(%h0 : tensor<1x4xf32>) sequences(%u : tensor<1x8x4xf32>) length 8 {
+    ^bb0(%h: tensor<1x4xf32>, %ut: tensor<1x4xf32>):
+      %n = arith.addf %h, %ut : tensor<1x4xf32>
+      ssm.yield %n, %n : tensor<1x4xf32>, tensor<1x4xf32>
+    } {sequence_dims = array<i64: 1>, stack_dims = array<i64: 1>} -> tensor<1x4xf32>, tensor<1x8x4xf32>
+    ```
+  }];
+  let dependentDialects = [
+    "::itera::ssm::SSMDialect", "::mlir::arith::ArithDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numScans", "scans", "Number of scans taken apart">];
+}
+
 #endif // ITERA_TRANSFORMS_RAISE_RECURRENCEPASSES_TD
