@@ -553,7 +553,7 @@ bool Fission::run() {
   }
   for (Operation &op : body->without_terminator())
     anyOutside |= !home.contains(&op);
-  if (!anyOutside && homes.size() <= 1)
+  if (numStates > 0 && !anyOutside && homes.size() == 1)
     return false;
   emitAll();
   replaceResults();

@@ -94,4 +94,47 @@ def FissionScansPass : Pass<"ssm-fission-scans", "::mlir::func::FuncOp"> {
   let statistics = [Statistic<"numScans", "scans", "Number of scans taken apart">];
 }
 
+def RecognizeRecurrencesPass : Pass<"ssm-recognize-recurrences", "::mlir::func::FuncOp"> {
+  let summary = "Name the recurrences inside of scans";
+  let description = [{
+    Looks at every state of every `ssm.scan` by itself.
+
+    * decay exp(dt * A), injection dt * B * x, readout a sum over the state
+      dimension of C times the new state: `ssm.selective_scan`, with the skip
+      D * x and the gate silu(z) that directly follow. Any order of ops and
+      dimensions, with or without a batch dimension, exp and products inside
+      or outside of the loop.
+    * h' = a * h + u with a and u from outside of the loop, elementwise:
+      `ssm.linear_recurrence`.
+
+    A recognised state leaves its scan; a readout becomes a sequence of what is
+    left of it. What is not recognised stays `ssm.scan` and loses nothing but
+    speed; a missed remark of category `raise` says why.
+
+    Run this before `ssm-fission-scans`, which may split a selective scan's
+    readout from its state, and once more after it, for the linear recurrences
+    that fission lays bare.
+
+    Before:
+    ```mlir
+    %last, %h = ssm.scan init(%h0 : tensor<4xf32>) sequences(%a, %u : tensor<16x4xf32>, tensor<16x4xf32>) length 16 {
+    ^bb0(%s: tensor<4xf32>, %at: tensor<4xf32>, %ut: tensor<4xf32>):
+      %m = arith.mulf %at, %s : tensor<4xf32>
+      %n = arith.addf %m, %ut : tensor<4xf32>
+      ssm.yield %n, %n : tensor<4xf32>, tensor<4xf32>
+    } {sequence_dims = array<i64: 0, 0>, stack_dims = array<i64: 0>} -> tensor<4xf32>, tensor<16x4xf32>
+    ```
+    After (and after fission has removed the scan that is left empty):
+    ```mlir
+    %h, %last = ssm.linear_recurrence %a, %u, %h0 dim 0 : tensor<16x4xf32>, tensor<4xf32>
+    ```
+  }];
+  let dependentDialects = [
+    "::itera::ssm::SSMDialect", "::mlir::arith::ArithDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numSelective", "selective", "Number of selective scans recognised">,
+    Statistic<"numLinear", "linear", "Number of linear recurrences recognised">];
+}
+
 #endif // ITERA_TRANSFORMS_RAISE_RECURRENCEPASSES_TD
