@@ -7,6 +7,7 @@
 
 #include "itera/Dialect/SSM/SSM.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/SetVector.h"
 #include <cstring>
@@ -114,6 +115,27 @@ bool Evaluator::computeScan(ScanOp scan) {
   return true;
 }
 
+/// Work beyond one unit per element of the results, saturating.
+static int64_t extraWork(Operation *op) {
+  int64_t work = 0;
+  auto multiply = [&](ArrayRef<int64_t> sizes) {
+    for (int64_t size : sizes)
+      if (llvm::MulOverflow(work, size, work))
+        work = INT64_MAX / 4;
+  };
+  if (auto contract = dyn_cast<linalg::ContractOp>(op)) {
+    // A step of the general loop nest costs as much as several moves.
+    work = 16;
+    multiply(contract.getStaticLoopRanges());
+  } else if (auto conv = dyn_cast<ConvOp>(op)) {
+    work = 16;
+    multiply(cast<RankedTensorType>(conv.getY().getType()).getShape());
+    multiply(
+        cast<RankedTensorType>(conv.getWeight().getType()).getShape().drop_front());
+  }
+  return work;
+}
+
 bool Evaluator::compute(Operation *op) {
   // Types first: what host memory cannot hold, and what is too large for it.
   for (Type type : op->getResultTypes()) {
@@ -129,6 +151,12 @@ bool Evaluator::compute(Operation *op) {
     }
     spent += size;
   }
+  int64_t extra = extraWork(op);
+  if (extra > limits.work - spent) {
+    reason = "a value that takes too long to evaluate";
+    return false;
+  }
+  spent += extra;
   if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
     if (std::optional<HostTensor> value = readAttribute(constant.getValue()))
       return known[op->getResult(0)] = std::move(*value), true;
