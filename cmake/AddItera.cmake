@@ -14,13 +14,15 @@ function(itera_target_defaults name)
   target_compile_definitions(${name} PRIVATE ${ITERA_LLVM_DEFINITIONS})
   target_compile_options(${name} PRIVATE
     -Wall -Wextra -Wno-unused-parameter -ffunction-sections -fdata-sections
-    $<$<BOOL:${ITERA_WERROR}>:-Werror>
-    $<$<BOOL:${ITERA_SANITIZERS}>:-fsanitize=${ITERA_SANITIZERS}>
-    $<$<BOOL:${ITERA_SANITIZERS}>:-fno-sanitize=vptr>
-    $<$<BOOL:${ITERA_SANITIZERS}>:-fno-omit-frame-pointer>)
-  target_link_options(${name} PRIVATE
-    -fuse-ld=lld -Wl,--gc-sections
-    $<$<BOOL:${ITERA_SANITIZERS}>:-fsanitize=${ITERA_SANITIZERS}>)
+    $<$<BOOL:${ITERA_WERROR}>:-Werror>)
+  target_link_options(${name} PRIVATE -fuse-ld=lld -Wl,--gc-sections)
+  if(ITERA_SANITIZERS)
+    # Not a generator expression: the list has commas in it.
+    target_compile_options(${name} PRIVATE
+      -fsanitize=${ITERA_SANITIZERS} -fno-sanitize=vptr
+      -fno-omit-frame-pointer)
+    target_link_options(${name} PRIVATE -fsanitize=${ITERA_SANITIZERS})
+  endif()
 endfunction()
 
 # add_itera_library(NAME SOURCES... [DEPENDS target...] [LINK_LIBS lib...] [EXCEPTIONS])

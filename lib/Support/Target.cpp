@@ -25,19 +25,6 @@ std::string TargetSpec::featureString() const {
   return text;
 }
 
-/// The features that kernels and the load-time check care about.
-static ArrayRef<StringRef> interestingFeatures(StringRef arch) {
-  static const StringRef x86[] = {
-      "sse4.1",   "sse4.2",   "avx",      "avx2",       "fma",
-      "f16c",     "bmi",      "bmi2",     "avx512f",    "avx512bw",
-      "avx512cd", "avx512dq", "avx512vl", "avx512vnni", "avx512bf16",
-      "avx512ifma", "avx512vbmi", "avx512vbmi2", "avx512bitalg",
-      "avx512vpopcntdq", "gfni", "avxvnni"};
-  static const StringRef arm[] = {"neon", "dotprod", "fullfp16", "i8mm",
-                                  "bf16", "sve", "sve2"};
-  return arch == "x86_64" ? ArrayRef<StringRef>(x86) : ArrayRef<StringRef>(arm);
-}
-
 Expected<TargetSpec> itera::resolveTarget(StringRef target, StringRef cpu) {
   InitializeAllTargetInfos();
   InitializeAllTargets();
@@ -101,9 +88,8 @@ Expected<TargetSpec> itera::resolveTarget(StringRef target, StringRef cpu) {
   if (!info || !info->isCPUStringValid(spec.cpu))
     return createStringError("unknown CPU '%s' for %s", spec.cpu.c_str(),
                              spec.arch.c_str());
-  for (StringRef feature : interestingFeatures(arch))
-    if (info->checkFeatures("+" + feature.str()))
-      spec.features.push_back(feature.str());
+  for (const SubtargetFeatureKV &feature : info->getEnabledProcessorFeatures())
+    spec.features.push_back(feature.Key);
   sort(spec.features);
   return spec;
 }

@@ -25,6 +25,24 @@ namespace itera::ssm {
 
 /// The name of the nested module that holds the kernel functions.
 inline constexpr llvm::StringLiteral kKernelModuleName = "kernels";
+/// The function that computes the whole model.
+inline constexpr llvm::StringLiteral kForwardName = "forward";
+
+// Attributes of the module: the model's name, and a hash of its file.
+inline constexpr llvm::StringLiteral kModelNameAttr = "ssm.model_name";
+inline constexpr llvm::StringLiteral kSourceHashAttr = "ssm.source_hash";
+/// On an argument or result of @forward: its name in the model.
+inline constexpr llvm::StringLiteral kNameAttr = "ssm.name";
+/// On @forward once its results are arguments: their names, in order.
+inline constexpr llvm::StringLiteral kOutputsAttr = "ssm.outputs";
+/// On an argument of a planned function: it is the image of all weights, or
+/// the scratch area.
+inline constexpr llvm::StringLiteral kWeightImageAttr = "ssm.weight_image";
+inline constexpr llvm::StringLiteral kScratchAttr = "ssm.scratch";
+/// On the planned module: the placed weights, an array of dictionaries {value,
+/// offset} sorted by offset; and the size of the image in bytes.
+inline constexpr llvm::StringLiteral kWeightsAttr = "ssm.weights";
+inline constexpr llvm::StringLiteral kWeightBytesAttr = "ssm.weight_bytes";
 
 } // namespace itera::ssm
 

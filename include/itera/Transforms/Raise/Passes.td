@@ -4,6 +4,7 @@
 #ifndef ITERA_TRANSFORMS_RAISE_PASSES_TD
 #define ITERA_TRANSFORMS_RAISE_PASSES_TD
 
+include "itera/Transforms/Raise/LayerPasses.td"
 include "itera/Transforms/Raise/RecurrencePasses.td"
 
 #endif // ITERA_TRANSFORMS_RAISE_PASSES_TD

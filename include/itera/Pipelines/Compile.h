@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// One model file to one artefact.
+
+#ifndef ITERA_PIPELINES_COMPILE_H
+#define ITERA_PIPELINES_COMPILE_H
+
+#include "itera/Pipelines/Pipelines.h"
+#include "itera/Support/Target.h"
+#include "mlir/IR/MLIRContext.h"
+#include <string>
+#include <vector>
+
+namespace itera {
+
+enum class EmitKind { shared, object, header, mlir, llvm, assembly };
+
+struct CompileOptions {
+  std::string input, output;
+  TargetSpec target;
+  EmitKind emit = EmitKind::shared;
+  /// The last stage to run; before `emit` the output is MLIR text.
+  Stage stopAfter = Stage::emit;
+  /// 0: no raising and no kernels, the oracle of everything else.
+  unsigned optLevel = 2;
+  /// Shapes of inputs that the file leaves open: (name, dims).
+  std::vector<std::pair<std::string, std::vector<int64_t>>> shapes;
+  unsigned jobs = 1;
+  std::string cacheDir;
+  /// Compare with the plain lowering on random inputs, and print the result.
+  bool verify = false;
+  /// This program, to run workers, and its command line for the artefact.
+  std::string program, flags;
+};
+
+/// What a run ended with; the numbers are exit codes.
+enum class CompileStatus { done = 0, badInput = 1, internalError = 2 };
+
+/// Compiles. Diagnostics are lines on stderr; the output is complete or
+/// absent. `context` must have what registerDialects() registers.
+CompileStatus compile(const CompileOptions &options, mlir::MLIRContext &context);
+
+} // namespace itera
+
+#endif // ITERA_PIPELINES_COMPILE_H

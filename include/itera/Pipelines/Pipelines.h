@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stages between a model file and an object, each one pipeline.
+
+#ifndef ITERA_PIPELINES_PIPELINES_H
+#define ITERA_PIPELINES_PIPELINES_H
+
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringRef.h"
+#include "mlir/Pass/PassManager.h"
+
+namespace itera {
+
+/// The stages in order. `import` has no pipeline: it reads a file.
+enum class Stage { import, raise, stream, quantize, fuse, plan, emit };
+
+/// All stage names, in order, and their inverse.
+llvm::ArrayRef<llvm::StringRef> stageNames();
+std::optional<Stage> stageFromName(llvm::StringRef name);
+
+/// raise: tensor ops -> ssm ops.
+void populateRaisePipeline(mlir::OpPassManager &manager);
+/// fuse: -> ssm.kernel.
+void populateFusePipeline(mlir::OpPassManager &manager);
+/// plan: -> buffers at fixed places.
+void populatePlanPipeline(mlir::OpPassManager &manager);
+
+} // namespace itera
+
+#endif // ITERA_PIPELINES_PIPELINES_H

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stage `plan`: from values to places. After it nothing is allocated at run
+// time: every buffer is an argument, or a view of the weights or the scratch.
+
+#ifndef ITERA_TRANSFORMS_PLAN_PASSES_TD
+#define ITERA_TRANSFORMS_PLAN_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def PlaceWeightsPass : Pass<"ssm-place-weights", "::mlir::ModuleOp"> {
+  let summary = "Give every weight an offset in one image of all weights";
+  let description = [{
+    Weights of all functions get 64-byte aligned offsets in one image, equal
+    ones the same. The module's attribute `ssm.weights` lists them for the
+    emitter. Every function that uses weights gets the image as its last
+    argument, and each `ssm.weight` becomes a read-only view of it.
+
+    ```mlir
+    func.func @forward(%x: tensor<2xf32>) -> tensor<2xf32> {
+      %w = ssm.weight "w" dense_resource<w> : tensor<2xf32>
+    ```
+    becomes
+    ```mlir
+    func.func @forward(%x: tensor<2xf32>, %weights: memref<64xi8>) -> tensor<2xf32> {
+      %v = memref.view %weights[%c0][] : memref<64xi8> to memref<2xf32>
+      %w = bufferization.to_tensor %v restrict : memref<2xf32> to tensor<2xf32>
+    ```
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::bufferization::BufferizationDialect",
+    "::mlir::memref::MemRefDialect"];
+}
+
+def PrepareBufferizationPass : Pass<"ssm-prepare-bufferization", "::mlir::func::FuncOp"> {
+  let summary = "Rewrite tensor ops that would bufferise badly or not at all";
+  let description = [{
+    `tensor.concat` becomes inserts into one destination; a big splat constant
+    becomes a fill, so that it takes no space in the artefact; `tensor.pad`
+    with a constant becomes a fill and an insert.
+  }];
+  let dependentDialects = [
+    "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
+def BufferizePass : Pass<"ssm-bufferize", "::mlir::ModuleOp"> {
+  let summary = "Bufferise the functions of the module, not its kernels";
+  let description = [{
+    One-shot bufferisation with function boundaries and dense layouts. The
+    nested module `@kernels` stays on tensors, and an `ssm.kernel` then takes
+    the buffers of its inputs and results. Function arguments are inputs of
+    the model: they are never written.
+  }];
+  let dependentDialects = [
+    "::mlir::bufferization::BufferizationDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::scf::SCFDialect"];
+}
+
+def PlanMemoryPass : Pass<"ssm-plan-memory", "::mlir::ModuleOp"> {
+  let summary = "Place every allocation in one scratch area";
+  let description = [{
+    Every `memref.alloc` of a function (all have static shapes) gets a 64-byte
+    aligned offset in the function's scratch area, its last argument. Buffers
+    that are never live together share memory: greedy by size, first fit among
+    those whose lifetimes overlap (Pisarchyk and Lee 2020). A buffer lives from
+    the first to the last op of the function's body that touches it or a view
+    of it.
+
+    ```mlir
+    %a = memref.alloc() : memref<4xf32>
+    ```
+    becomes
+    ```mlir
+    %a = memref.view %scratch[%c0][] : memref<64xi8> to memref<4xf32>
+    ```
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
+  let statistics = [
+    Statistic<"buffers", "buffers", "Buffers placed">,
+    Statistic<"scratchBytes", "scratch-bytes", "Bytes of scratch">];
+}
+
+#endif // ITERA_TRANSFORMS_PLAN_PASSES_TD

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// Passes that give layers their names. Each matches exactly what the name
+// means, constants within rounding, and leaves everything else alone.
+
+#ifndef ITERA_TRANSFORMS_RAISE_LAYERPASSES_TD
+#define ITERA_TRANSFORMS_RAISE_LAYERPASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+class RecognizePass<string flag> : Pass<flag, "::mlir::func::FuncOp"> {
+  let dependentDialects = ["::itera::ssm::SSMDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numRaised", "raised", "Layers raised">];
+}
+
+def RecognizeActivationsPass : RecognizePass<"ssm-recognize-activations"> {
+  let summary = "Name sigmoid, silu, softplus and gelu";
+  let description = [{
+    Raises activations that are written as arithmetic: the quotients and
+    products of sigmoid and silu, log(1 + exp(x)) in its spellings, gelu with
+    erf or tanh in any association. Removes what exporters put around them:
+    the guard x > 20 ? x : softplus(x) and clamps that never act.
+
+    ```mlir
+    %s = ssm.sigmoid %x : tensor<4x8xf32>
+    %y = arith.mulf %x, %s : tensor<4x8xf32>
+    ```
+    becomes
+    ```mlir
+    %y = ssm.silu %x : tensor<4x8xf32>
+    ```
+  }];
+}
+
+def RecognizeNormsPass : RecognizePass<"ssm-recognize-norms"> {
+  let summary = "Name layer norms and RMS norms over the last dimension";
+  let description = [{
+    Raises x / sqrt(mean(x^2) + epsilon) and the same of x - mean(x), written
+    with a division or a reciprocal, and takes in a constant scale and a
+    constant bias along the last dimension that follow directly.
+
+    ```mlir
+    %mean = ... // mean of %x * %x over the last dimension
+    %e = arith.addf %mean, %epsilon : tensor<4xf32>
+    %d = math.rsqrt %e : tensor<4xf32>
+    %b = linalg.broadcast ins(%d : tensor<4xf32>) outs(%i : tensor<4x8xf32>) dimensions = [1]
+    %y = arith.mulf %x, %b : tensor<4x8xf32>
+    ```
+    becomes
+    ```mlir
+    %y = ssm.norm rms %x epsilon 1.0e-5 : tensor<4x8xf32>
+    ```
+  }];
+}
+
+def RecognizeLinearPass : RecognizePass<"ssm-recognize-linear"> {
+  let summary = "Name contractions of an activation with a constant weight";
+  let description = [{
+    Raises linalg.contract to ssm.linear when each of its dimensions belongs
+    to exactly two of activation, weight and result, whatever the order of the
+    operands and dimensions. Transposes of the activation, the weight and the
+    result are added where they are needed; a constant bias that follows
+    directly is taken in. A convolution by a kernel of one point is raised too.
+
+    ```mlir
+    %y = linalg.contract indexing_maps = [
+        affine_map<(t, n, k) -> (t, k)>, affine_map<(t, n, k) -> (k, n)>, affine_map<(t, n, k) -> (t, n)>]
+      ins(%x, %w : tensor<4x8xf32>, tensor<8x16xf32>) outs(%zero : tensor<4x16xf32>) -> tensor<4x16xf32>
+    ```
+    becomes
+    ```mlir
+    %t = linalg.transpose ins(%w : tensor<8x16xf32>) outs(%i : tensor<16x8xf32>) permutation = [1, 0]
+    %y = ssm.linear %x, %t : tensor<4x8xf32>, tensor<16x8xf32> -> tensor<4x16xf32>
+    ```
+  }];
+}
+
+def RecognizeEmbeddingPass : RecognizePass<"ssm-recognize-embedding"> {
+  let summary = "Name gathers of rows of a constant table";
+  let description = [{
+    ```mlir
+    %y = ssm.gather %w, %ids dim 0 : tensor<100x8xf32>, tensor<1x4xi64> -> tensor<1x4x8xf32>
+    ```
+    becomes
+    ```mlir
+    %y = ssm.embedding %ids, %w : tensor<1x4xi64>, tensor<100x8xf32> -> tensor<1x4x8xf32>
+    ```
+  }];
+}
+
+def RecognizeCausalConvPass : RecognizePass<"ssm-recognize-causal-conv"> {
+  let summary = "Name depthwise convolutions that look back only";
+  let description = [{
+    Raises depthwise ssm.conv of stride and dilation one whose used outputs
+    end with the frames of its input: padded on both sides and cropped, padded
+    on the left (also by tensor.pad), or with a past in front by tensor.concat.
+    Time and channels are swapped around it, for ssm.causal_conv1d has the
+    channels last; a silu that follows directly is taken in.
+
+    ```mlir
+    %c = ssm.conv %x, %w {dilations = array<i64: 1>, groups = 8 : i64, pads_high = array<i64: 3>,
+        pads_low = array<i64: 3>, strides = array<i64: 1>}
+      : tensor<1x8x16xf32>, tensor<8x1x4xf32> -> tensor<1x8x19xf32>
+    %y = tensor.extract_slice %c[0, 0, 0] [1, 8, 16] [1, 1, 1] : tensor<1x8x19xf32> to tensor<1x8x16xf32>
+    ```
+    becomes
+    ```mlir
+    %k = tensor.collapse_shape %w [[0], [1, 2]] : tensor<8x1x4xf32> into tensor<8x4xf32>
+    %t = linalg.transpose ins(%x : tensor<1x8x16xf32>) outs(%i : tensor<1x16x8xf32>) permutation = [0, 2, 1]
+    %c = ssm.causal_conv1d %t, %k none : tensor<1x16x8xf32>, tensor<8x4xf32>
+    %y = linalg.transpose ins(%c : tensor<1x16x8xf32>) outs(%j : tensor<1x8x16xf32>) permutation = [0, 2, 1]
+    ```
+  }];
+}
+
+def RecognizeMoePass : RecognizePass<"ssm-recognize-moe"> {
+  let summary = "Name mixtures of experts that gather, compute and scatter";
+  let description = [{
+    Raises a chain of ssm.scatter_nd into zeros, one per expert, each of which
+    adds gate * expert(x) to the rows of the tokens that selected the expert,
+    to one ssm.moe. Every expert that the top-k router can select must appear
+    once. Runs after activations and linears have their names.
+
+    ```mlir
+    %i, %n = ssm.nonzero %chosen : tensor<4xi1> -> tensor<1x4xi64>, tensor<i64>
+    ... // rows %i of %x, of the selections and of the gates
+    %1 = ssm.scatter_nd %0, %t, %update valid(%n : tensor<i64>) replace
+      : tensor<4x8xf32>, tensor<4x1xi64>, tensor<4x8xf32>
+    ... // the same for the other experts
+    ```
+    becomes
+    ```mlir
+    %y = ssm.moe %x, %selected, %gates, %up, %down gelu
+      : tensor<4x8xf32>, tensor<4x2xi64>, tensor<4x2xf32>, tensor<3x16x8xf32>, tensor<3x8x16xf32>
+    ```
+  }];
+}
+
+#endif // ITERA_TRANSFORMS_RAISE_LAYERPASSES_TD

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "itera/Pipelines/Compile.h"
+
+#include "CompileKernels.h"
+#include "Diagnostics.h"
+#include "ReadModel.h"
+#include "Verify.h"
+#include "itera/CodeGen/LLVM/Emit.h"
+#include "itera/CodeGen/Link/CpuFeatures.h"
+#include "itera/CodeGen/Link/Link.h"
+#include "itera/Dialect/SSM/SSM.h"
+#include "itera/Support/AtomicFile.h"
+#include "itera/Version.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FileUtilities.h"
+#include "llvm/Support/Path.h"
+
+using namespace mlir;
+using namespace itera;
+
+namespace {
+
+/// The bytes of a splat constant of the weights, written out.
+using OwnedBytes = std::vector<std::unique_ptr<std::vector<char>>>;
+
+/// One run of the compiler over one model.
+class Compilation {
+public:
+  Compilation(const CompileOptions &options, MLIRContext &context)
+      : options(options), context(context),
+        diagnostics(context, options.input) {}
+
+  CompileStatus run();
+
+private:
+  CompileStatus runStage(void (*populate)(OpPassManager &), ModuleOp module);
+  CompileStatus writeText(ModuleOp module);
+  CompileStatus writeArtefact(ModuleOp planned);
+  CompileStatus write(StringRef bytes);
+  CompileStatus fail(CompileStatus status, llvm::Error error);
+
+  const CompileOptions &options;
+  MLIRContext &context;
+  DiagnosticPrinter diagnostics;
+  CompiledKernels kernels;
+};
+
+} // namespace
+
+CompileStatus Compilation::fail(CompileStatus status, llvm::Error error) {
+  diagnostics.error(llvm::toString(std::move(error)));
+  return status;
+}
+
+CompileStatus Compilation::runStage(void (*populate)(OpPassManager &),
+                                    ModuleOp module) {
+  PassManager manager(&context);
+  if (failed(applyPassManagerCLOptions(manager)))
+    return CompileStatus::internalError;
+  populate(manager);
+  if (succeeded(manager.run(module)))
+    return CompileStatus::done;
+  diagnostics.error("a pass failed");
+  return CompileStatus::internalError;
+}
+
+CompileStatus Compilation::write(StringRef bytes) {
+  if (options.output == "-") {
+    llvm::outs() << bytes;
+    return CompileStatus::done;
+  }
+  if (llvm::Error error = writeFileAtomically(options.output, bytes))
+    return fail(CompileStatus::badInput, std::move(error));
+  return CompileStatus::done;
+}
+
+CompileStatus Compilation::writeText(ModuleOp module) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module->print(stream, OpPrintingFlags().enableDebugInfo());
+  return write(text);
+}
+
+CompileStatus Compilation::run() {
+  OwningOpRef<ModuleOp> module = readModel(options, context);
+  if (!module) {
+    diagnostics.error("the model could not be read");
+    return CompileStatus::badInput;
+  }
+  if (options.stopAfter == Stage::import)
+    return writeText(*module);
+
+  struct {
+    Stage stage;
+    void (*populate)(OpPassManager &);
+  } stages[] = {{Stage::raise, populateRaisePipeline},
+                {Stage::fuse, populateFusePipeline},
+                {Stage::plan, populatePlanPipeline}};
+  for (auto [stage, populate] : stages) {
+    if (stage != Stage::plan && options.optLevel == 0)
+      continue;
+    // Kernels are compiled first, so that one without code can be inlined and
+    // lowered like everything else.
+    if (stage == Stage::plan)
+      kernels = compileModuleKernels(*module, options);
+    CompileStatus status = runStage(populate, *module);
+    if (status != CompileStatus::done)
+      return status;
+    if (options.stopAfter <= stage)
+      return writeText(*module);
+  }
+  return writeArtefact(*module);
+}
+
+/// The weights where `plan` placed them.
+static WeightImage collectWeights(ModuleOp planned, OwnedBytes &owned) {
+  WeightImage image;
+  if (auto size = planned->getAttrOfType<IntegerAttr>(ssm::kWeightBytesAttr))
+    image.size = size.getInt();
+  auto placed = planned->getAttrOfType<ArrayAttr>(ssm::kWeightsAttr);
+  for (Attribute entry : placed ? placed.getValue() : ArrayRef<Attribute>()) {
+    auto fields = cast<DictionaryAttr>(entry);
+    uint64_t offset = fields.getAs<IntegerAttr>("offset").getInt();
+    ArrayRef<char> bytes;
+    if (auto resource = fields.getAs<DenseResourceElementsAttr>("value")) {
+      bytes = resource.getRawHandle().getBlob()->getData();
+    } else {
+      auto dense = fields.getAs<DenseElementsAttr>("value");
+      bytes = dense.getRawData();
+      if (dense.isSplat()) {
+        auto copy = std::make_unique<std::vector<char>>();
+        for (int64_t i = 0; i < dense.getNumElements(); ++i)
+          copy->insert(copy->end(), bytes.begin(), bytes.end());
+        bytes = *copy;
+        owned.push_back(std::move(copy));
+      }
+    }
+    image.chunks.push_back({offset, bytes});
+  }
+  return image;
+}
+
+static HeaderSpec headerOf(const ProgramInfo &info, const TargetSpec &target) {
+  HeaderSpec spec{info.name,       info.compilerVersion, target.triple + " " + target.cpu,
+                  info.sourceHash, {},                   {},
+                  info.scratchBytes};
+  auto convert = [](const std::vector<InterfaceTensor> &from,
+                    std::vector<HeaderTensor> &to) {
+    for (const InterfaceTensor &tensor : from)
+      to.push_back({tensor.name, tensor.dtype, tensor.dims, tensor.bytes});
+  };
+  convert(info.inputs, spec.inputs);
+  convert(info.outputs, spec.outputs);
+  return spec;
+}
+
+CompileStatus Compilation::writeArtefact(ModuleOp planned) {
+  FailureOr<ProgramInfo> info = readProgramInfo(planned);
+  if (failed(info))
+    return CompileStatus::internalError;
+  info->compilerVersion = std::string("itera ") + kVersion;
+  info->flags = options.flags;
+  info->requiredCpuFeatures =
+      getRequiredCpuFeatures(options.target.arch, options.target.features);
+  std::string header = writeHeader(headerOf(*info, options.target));
+  if (options.emit == EmitKind::header)
+    return write(header);
+
+  OwnedBytes owned;
+  WeightImage weights = collectWeights(planned, owned);
+  OutputKind kind = options.emit == EmitKind::llvm       ? OutputKind::llvm
+                    : options.emit == EmitKind::assembly ? OutputKind::assembly
+                                                         : OutputKind::object;
+  llvm::Expected<SmallVector<char, 0>> code =
+      emitModule(planned, *info, kernels.linked(), kind,
+                 {options.target, options.optLevel});
+  if (!code)
+    return fail(CompileStatus::internalError, code.takeError());
+  if (options.emit != EmitKind::shared)
+    return write(StringRef(code->data(), code->size()));
+
+  LinkRequest request;
+  request.target = llvm::Triple(options.target.triple);
+  request.modelName = info->name;
+  request.objects.push_back(
+      {StringRef(code->data(), code->size()), "the model's code"});
+  for (const auto &[name, kernel] : kernels.byName)
+    request.objects.push_back(
+        {StringRef(kernel.object.data(), kernel.object.size()), name});
+  if (weights.size > 0)
+    request.weights = weights;
+  if (llvm::Error error = linkSharedToFile(request, options.output)) {
+    bool fileError = error.isA<llvm::ECError>();
+    return fail(fileError ? CompileStatus::badInput : CompileStatus::internalError,
+                std::move(error));
+  }
+  llvm::SmallString<128> headerPath(options.output);
+  llvm::sys::path::replace_extension(headerPath, ".h");
+  if (llvm::Error error = writeFileAtomically(headerPath, header)) {
+    llvm::sys::fs::remove(options.output);
+    return fail(CompileStatus::badInput, std::move(error));
+  }
+  return CompileStatus::done;
+}
+
+/// Compiles the model again, plainly, and compares the two.
+static CompileStatus verify(const CompileOptions &options,
+                            MLIRContext &context) {
+  llvm::SmallString<128> plain;
+  if (std::error_code code =
+          llvm::sys::fs::createTemporaryFile("itera-plain", "so", plain)) {
+    llvm::errs() << options.input << ": error: no temporary file: "
+                 << code.message() << "\n";
+    return CompileStatus::internalError;
+  }
+  llvm::SmallString<128> header(plain);
+  llvm::sys::path::replace_extension(header, ".h");
+  llvm::FileRemover removePlain(plain), removeHeader(header);
+  CompileOptions again = options;
+  again.output = plain.str().str();
+  again.optLevel = 0;
+  CompileStatus status = Compilation(again, context).run();
+  if (status != CompileStatus::done)
+    return status;
+  if (llvm::Error error =
+          compareArtefacts(options.output, plain, llvm::outs())) {
+    llvm::errs() << options.input << ": error: --verify: "
+                 << llvm::toString(std::move(error)) << "\n";
+    return CompileStatus::internalError;
+  }
+  return CompileStatus::done;
+}
+
+CompileStatus itera::compile(const CompileOptions &options,
+                             MLIRContext &context) {
+  CompileStatus status = Compilation(options, context).run();
+  if (status == CompileStatus::done && options.verify)
+    return verify(options, context);
+  return status;
+}

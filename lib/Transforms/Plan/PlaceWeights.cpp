@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "itera/Dialect/SSM/SSM.h"
+#include "itera/Transforms/Plan/Passes.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/Support/MathExtras.h"
+
+namespace itera {
+#define GEN_PASS_DEF_PLACEWEIGHTSPASS
+#include "itera/Transforms/Plan/Passes.h.inc"
+} // namespace itera
+
+using namespace mlir;
+using namespace itera;
+
+/// Bytes of a dense tensor in memory; i1 takes a byte.
+static int64_t bytesOf(ShapedType type) {
+  int64_t bits = type.getElementTypeBitWidth();
+  return type.getNumElements() * llvm::divideCeil(bits, 8);
+}
+
+namespace {
+
+struct PlaceWeights : itera::impl::PlaceWeightsPassBase<PlaceWeights> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    llvm::MapVector<Attribute, int64_t> offsets;
+    int64_t end = 0;
+    for (auto function : module.getOps<func::FuncOp>())
+      function.walk([&](ssm::WeightOp weight) {
+        auto [entry, isNew] = offsets.insert({weight.getValue(), end});
+        if (isNew)
+          end = llvm::alignTo(end + bytesOf(cast<ShapedType>(weight.getType())),
+                              kPlacementAlignment);
+      });
+    OpBuilder b(&getContext());
+    SmallVector<Attribute> placed;
+    for (auto [value, offset] : offsets)
+      placed.push_back(b.getDictionaryAttr(
+          {b.getNamedAttr("value", value),
+           b.getNamedAttr("offset", b.getI64IntegerAttr(offset))}));
+    module->setAttr(ssm::kWeightsAttr, b.getArrayAttr(placed));
+    module->setAttr(ssm::kWeightBytesAttr, b.getI64IntegerAttr(end));
+
+    auto image = MemRefType::get({end}, b.getI8Type());
+    for (auto function : module.getOps<func::FuncOp>())
+      rewrite(function, image, offsets);
+  }
+
+  void rewrite(func::FuncOp function, MemRefType image,
+               const llvm::MapVector<Attribute, int64_t> &offsets) {
+    SmallVector<ssm::WeightOp> weights;
+    function.walk([&](ssm::WeightOp weight) { weights.push_back(weight); });
+    if (weights.empty())
+      return;
+    OpBuilder b(&getContext());
+    unsigned last = function.getNumArguments();
+    (void)function.insertArgument(
+        last, image,
+        b.getDictionaryAttr(b.getNamedAttr(ssm::kWeightImageAttr, b.getUnitAttr())),
+        function.getLoc());
+    Value argument = function.getArgument(last);
+    for (ssm::WeightOp weight : weights) {
+      b.setInsertionPoint(weight);
+      Location loc = weight.getLoc();
+      auto type = cast<RankedTensorType>(weight.getType());
+      Value offset = arith::ConstantIndexOp::create(
+          b, loc, offsets.lookup(weight.getValue()));
+      Value view = memref::ViewOp::create(
+          b, loc, MemRefType::get(type.getShape(), type.getElementType()),
+          argument, offset, ValueRange{});
+      Value tensor = bufferization::ToTensorOp::create(b, loc, type, view,
+                                                       /*restrict=*/true);
+      weight.replaceAllUsesWith(tensor);
+      weight.erase();
+    }
+  }
+};
+
+} // namespace

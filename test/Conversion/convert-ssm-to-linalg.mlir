@@ -1,0 +1,42 @@
+// The plain lowering leaves no ssm op but weights and kernels. What the ops
+// compute is checked by running them: see Execution/check_ops.py.
+// RUN: itera-opt --convert-ssm-to-linalg %s | FileCheck %s
+
+// CHECK-LABEL: func @activation
+// CHECK-SAME: (%[[X:.*]]: tensor<4xf32>)
+func.func @activation(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // CHECK: %[[N:.*]] = arith.negf %[[X]]
+  // CHECK: %[[E:.*]] = math.exp %[[N]]
+  // CHECK: %[[D:.*]] = arith.addf %[[E]]
+  // CHECK: arith.divf %[[X]], %[[D]]
+  %y = ssm.silu %x : tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+
+// A state keeps its buffer: the body's result is copied into it.
+// CHECK-LABEL: func @scan
+func.func @scan(%h: tensor<3xf32>, %u: tensor<6x3xf32>) -> (tensor<3xf32>, tensor<6x3xf32>) {
+  // CHECK: scf.for %[[I:.*]] = {{.*}} iter_args(%[[S:.*]] = %{{.*}}, %[[Y:.*]] = %{{.*}})
+  // CHECK: %[[T:.*]] = arith.subi %{{.*}}, %[[I]]
+  // CHECK: tensor.extract_slice %{{.*}}[%[[T]], 0] [1, 3] [1, 1]
+  // CHECK: %[[N:.*]] = arith.addf %[[S]]
+  // CHECK: %[[C:.*]] = linalg.copy ins(%[[N]] : tensor<3xf32>) outs(%[[S]] : tensor<3xf32>)
+  // CHECK: %[[W:.*]] = tensor.insert_slice %[[N]] into %[[Y]][%[[T]], 0]
+  // CHECK: scf.yield %[[C]], %[[W]]
+  %last, %y = ssm.scan init(%h : tensor<3xf32>) sequences(%u : tensor<6x3xf32>) length 6 reverse {
+  ^bb0(%s: tensor<3xf32>, %ut: tensor<3xf32>):
+    %n = arith.addf %s, %ut : tensor<3xf32>
+    ssm.yield %n, %n : tensor<3xf32>, tensor<3xf32>
+  } {sequence_dims = array<i64: 0>, stack_dims = array<i64: 0>} -> tensor<3xf32>, tensor<6x3xf32>
+  return %last, %y : tensor<3xf32>, tensor<6x3xf32>
+}
+
+// CHECK-LABEL: func @weight_and_softmax
+func.func @weight_and_softmax() -> tensor<2xf32> {
+  // CHECK: ssm.weight
+  %w = ssm.weight "w" dense<[1.0, 2.0]> : tensor<2xf32>
+  %e = tensor.empty() : tensor<2xf32>
+  // CHECK-NOT: linalg.softmax
+  %y = linalg.softmax dimension(0) ins(%w : tensor<2xf32>) outs(%e : tensor<2xf32>) -> tensor<2xf32>
+  return %y : tensor<2xf32>
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "Options.h"
+
+#include "itera/Import/ONNX.h"
+#include "itera/Version.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Support/Timing.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/Threading.h"
+
+using namespace itera;
+using namespace llvm;
+
+namespace {
+
+/// The flags. Made by parseCommandLine() and not by static initialisation,
+/// because LLVM's code generator has registered a flag of the same name.
+struct Flags {
+  cl::OptionCategory category{"itera-compile options"};
+
+  cl::opt<std::string> input{cl::Positional,
+                             cl::desc("MODEL (.onnx, or .mlir of a stage)"),
+                             cl::cat(category)};
+  cl::opt<std::string> output{
+      "o",
+      cl::desc("Output file; default: MODEL with the "
+               "ending of what is emitted; - for stdout"),
+      cl::value_desc("file"), cl::cat(category)};
+  cl::opt<std::string> target{
+      "target",
+      cl::desc(
+          "x86_64, aarch64, rpi3, rpi4, rpi5 or a triple; default: this host"),
+      cl::value_desc("target"), cl::cat(category)};
+  cl::opt<std::string> cpu{
+      "mcpu",
+      cl::desc("CPU that the code may assume, or native; default: x86-64-v3, "
+               "generic aarch64, or the board's"),
+      cl::value_desc("cpu"), cl::cat(category)};
+  cl::opt<unsigned> bits{"bits",
+                         cl::desc("Bits of the weights: 32 (no quantisation)"),
+                         cl::init(32), cl::cat(category)};
+  cl::list<std::string> shapes{
+      "shape", cl::desc("Shape of an input that the file leaves open"),
+      cl::value_desc("NAME=1x128"), cl::cat(category)};
+  cl::opt<EmitKind> emit{
+      "emit", cl::desc("What to write"), cl::init(EmitKind::shared),
+      cl::values(
+          clEnumValN(EmitKind::shared, "shared",
+                     "shared object, and its C header (default)"),
+          clEnumValN(EmitKind::object, "object",
+                     "relocatable object of the model's code"),
+          clEnumValN(EmitKind::header, "header", "the C header alone"),
+          clEnumValN(EmitKind::mlir, "mlir",
+                     "MLIR after the last stage before emit"),
+          clEnumValN(EmitKind::llvm, "llvm", "LLVM IR of the model's code"),
+          clEnumValN(EmitKind::assembly, "asm",
+                     "assembly of the model's code")),
+      cl::cat(category)};
+  cl::opt<std::string> stopAfter{
+      "stop-after",
+      cl::desc("Write the MLIR after this stage: import, raise, stream, "
+               "quantize, fuse or plan"),
+      cl::value_desc("stage"), cl::cat(category)};
+  cl::opt<unsigned> optLevel{"opt-level",
+                             cl::desc("0: no raising and no kernels, the plain "
+                                      "lowering alone; 2: all (default)"),
+                             cl::init(2), cl::cat(category)};
+  cl::opt<unsigned> jobs{
+      "jobs",
+      cl::desc("Kernels compiled at a time; default: the number of CPUs"),
+      cl::init(0), cl::cat(category)};
+  cl::opt<std::string> cacheDir{
+      "cache-dir",
+      cl::desc("Where compiled kernels are kept; empty for nowhere; default: "
+               "itera in the user's cache folder"),
+      cl::value_desc("dir"), cl::cat(category)};
+  cl::opt<bool> verify{
+      "verify",
+      cl::desc("Compile the model plainly too, run both here on random inputs, "
+               "and print the largest difference of each output"),
+      cl::cat(category)};
+  cl::opt<bool> listOps{
+      "list-supported-ops",
+      cl::desc("Print the operators that models may use, as Markdown"),
+      cl::cat(category)};
+};
+
+} // namespace
+
+static Error parseShape(StringRef text, CompileOptions &options) {
+  auto [name, list] = text.rsplit('=');
+  SmallVector<StringRef> parts;
+  list.split(parts, 'x');
+  std::vector<int64_t> dims;
+  if (list.empty() && text.contains('='))
+    parts.clear(); // a scalar
+  for (StringRef part : parts) {
+    int64_t dim;
+    if (part.getAsInteger(10, dim) || dim < 0)
+      return createStringError("--shape=%s: expected NAME=1x128",
+                               text.str().c_str());
+    dims.push_back(dim);
+  }
+  if (name.empty() || !text.contains('='))
+    return createStringError("--shape=%s: expected NAME=1x128",
+                             text.str().c_str());
+  options.shapes.push_back({name.str(), dims});
+  return Error::success();
+}
+
+static StringRef endingOf(const CompileOptions &options) {
+  if (options.stopAfter != Stage::emit)
+    return "mlir";
+  switch (options.emit) {
+  case EmitKind::shared:
+    return "so";
+  case EmitKind::object:
+    return "o";
+  case EmitKind::header:
+    return "h";
+  case EmitKind::mlir:
+    return "mlir";
+  case EmitKind::llvm:
+    return "ll";
+  case EmitKind::assembly:
+    return "s";
+  }
+  llvm_unreachable("an output kind without an ending");
+}
+
+Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
+  if (cl::Option *taken = cl::getRegisteredOptions().lookup("stop-after"))
+    taken->removeArgument();
+  static Flags flags;
+  mlir::registerPassManagerCLOptions();
+  mlir::registerDefaultTimingManagerCLOptions();
+  cl::HideUnrelatedOptions(flags.category);
+  cl::SetVersionPrinter([](raw_ostream &os) {
+    os << "itera-compile " << kVersion << " (LLVM " << LLVM_VERSION_STRING
+       << ", targets x86_64 aarch64)\n";
+  });
+  std::string errors;
+  raw_string_ostream stream(errors);
+  if (!cl::ParseCommandLineOptions(
+          argc, argv,
+          "Compiles a state space model to one shared object with no "
+          "dependencies.\n\nExit codes: 0 done, 1 the model or the command "
+          "line is at fault, 2 internal error.\n",
+          &stream)) {
+    StringRef first = StringRef(errors).split('\n').first;
+    return createStringError("%s", first.str().c_str());
+  }
+  if (flags.listOps) {
+    printSupportedOps(outs());
+    outs().flush();
+    exit(0);
+  }
+  if (flags.input.empty())
+    return createStringError("no model given; try itera-compile --help");
+  if (flags.bits != 32)
+    return createStringError(
+        "--bits=%u: expected 32, the only precision so far",
+        flags.bits.getValue());
+
+  CompileOptions options;
+  options.input = flags.input;
+  options.emit = flags.emit;
+  options.optLevel = flags.optLevel;
+  options.verify = flags.verify;
+  options.jobs =
+      flags.jobs ? flags.jobs : hardware_concurrency().compute_thread_count();
+  if (!flags.stopAfter.empty()) {
+    std::optional<Stage> stage = stageFromName(flags.stopAfter);
+    if (!stage || *stage == Stage::emit)
+      return createStringError("--stop-after=%s: expected import, raise, "
+                               "stream, quantize, fuse or plan",
+                               flags.stopAfter.c_str());
+    options.stopAfter = *stage;
+  } else if (flags.emit == EmitKind::mlir) {
+    options.stopAfter = Stage::plan;
+  }
+  Expected<TargetSpec> spec = resolveTarget(flags.target, flags.cpu);
+  if (!spec)
+    return spec.takeError();
+  options.target = *spec;
+  for (const std::string &shape : flags.shapes)
+    if (Error error = parseShape(shape, options))
+      return error;
+
+  SmallString<128> path(flags.output);
+  if (path.empty()) {
+    path = flags.input;
+    sys::path::replace_extension(path, endingOf(options));
+  }
+  if (path == flags.input)
+    return createStringError("the output would overwrite the model '%s'",
+                             flags.input.c_str());
+  if (path == "-" && options.stopAfter == Stage::emit &&
+      options.emit == EmitKind::shared)
+    return createStringError(
+        "a shared object does not go to stdout; give -o FILE");
+  options.output = path.str().str();
+  if (options.verify &&
+      (options.stopAfter != Stage::emit || options.emit != EmitKind::shared))
+    return createStringError("--verify needs a shared object as output");
+
+  SmallString<128> cache(flags.cacheDir);
+  if (flags.cacheDir.getNumOccurrences() == 0 &&
+      sys::path::cache_directory(cache))
+    sys::path::append(cache, "itera");
+  options.cacheDir = cache.str().str();
+  options.program = sys::fs::getMainExecutable(
+      argv[0], reinterpret_cast<void *>(&itera::parseCommandLine));
+  // What the artefact records must not depend on where it was made.
+  options.flags = "--bits=" + utostr(flags.bits) +
+                  " --opt-level=" + utostr(flags.optLevel) +
+                  " --mcpu=" + options.target.cpu;
+  return options;
+}

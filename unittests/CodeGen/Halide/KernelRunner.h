@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compiles a kernel's text, loads the code into this process and calls it.
+
+#ifndef ITERA_UNITTESTS_CODEGEN_HALIDE_KERNELRUNNER_H
+#define ITERA_UNITTESTS_CODEGEN_HALIDE_KERNELRUNNER_H
+
+#include "itera/CodeGen/Halide/Kernels.h"
+#include <random>
+#include <string>
+#include <vector>
+
+namespace itera::test {
+
+/// The CPUs of this host's architecture that this host can run.
+std::vector<std::string> runnableCpus();
+
+TargetSpec targetFor(const std::string &arch, const std::string &cpu);
+
+class LoadedKernel {
+public:
+  LoadedKernel(const std::string &text, const std::string &cpu,
+               const std::string &symbol = "kernel");
+  LoadedKernel(const CompiledKernel &kernel, const std::string &symbol);
+  LoadedKernel(const LoadedKernel &) = delete;
+  ~LoadedKernel();
+
+  /// One pointer per argument, then one per result.
+  void operator()(const std::vector<const void *> &tensors) const;
+
+  CompiledKernel kernel;
+
+private:
+  void load(const std::string &symbol);
+  void *library = nullptr;
+  void *function = nullptr;
+};
+
+/// A tensor whose neighbourhood is watched: reading past its end gives NaN,
+/// writing there is found by intact().
+class Guarded {
+public:
+  explicit Guarded(size_t count, float value = 0.0f);
+  float *data() { return storage.data() + kPad; }
+  const float *data() const { return storage.data() + kPad; }
+  float &operator[](size_t i) { return storage[kPad + i]; }
+  float operator[](size_t i) const { return storage[kPad + i]; }
+  size_t size() const { return storage.size() - 2 * kPad; }
+  bool intact() const;
+  operator const void *() const { return data(); }
+
+private:
+  static constexpr size_t kPad = 64;
+  std::vector<float> storage;
+};
+
+Guarded randomTensor(size_t count, unsigned seed, float low = -1.0f,
+                     float high = 1.0f);
+
+/// Text of a kernel `func @kernel` from its signature and body.
+std::string kernelText(const std::string &arguments, const std::string &results,
+                       const std::string &body);
+
+/// "2x3xf32" inside tensor<>.
+std::string tensorType(std::initializer_list<int> shape);
+
+} // namespace itera::test
+
+#endif // ITERA_UNITTESTS_CODEGEN_HALIDE_KERNELRUNNER_H
