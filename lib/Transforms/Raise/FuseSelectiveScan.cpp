@@ -26,7 +26,8 @@ static IndexedView followViews(Value y) {
   IndexedView view{y, {kBatch, kTime, kChannel}};
   while (view.base.hasOneUse()) {
     Operation *user = *view.base.user_begin();
-    if (!isa<linalg::TransposeOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp>(user))
+    if (!isa<linalg::TransposeOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+             tensor::ExtractSliceOp>(user))
       break;
     // Number the dimensions of the result; see which dimensions of y they are.
     Value result = user->getResult(0);

@@ -131,26 +131,32 @@ SmallVector<IndexedView> itera::raise::getFactors(
 Value itera::raise::materialize(OpBuilder &builder, Location loc,
                                 const IndexedView &view, ArrayRef<int> axes,
                                 ArrayRef<int64_t> sizes) {
-  // Drop the dimensions of size one, put the others in order, add what lacks.
-  SmallVector<int64_t> perm, shape, broadcast, full;
-  SmallVector<int> present;
-  for (auto [axis, size] : llvm::zip(view.axes, typeOf(view.base).getShape()))
-    if (axis != kNoAxis) {
-      present.push_back(axis);
-      shape.push_back(size);
-    }
-  Value value = reshape(builder, loc, view.base, shape);
+  // Match each wanted dimension with one of the base; sizes of one with any.
+  RankedTensorType type = typeOf(view.base);
+  SmallVector<int64_t> order, broadcast, full;
   for (auto [axis, size] : llvm::zip(axes, sizes)) {
-    if (axis == kNoAxis || size == 1)
-      continue;
-    auto it = llvm::find(present, axis);
-    if (it == present.end())
+    int64_t match = -1;
+    for (int64_t d = 0; d < type.getRank() && match < 0; ++d)
+      if (type.getDimSize(d) == size && !llvm::is_contained(order, d) &&
+          (size == 1 || view.axes[d] == axis))
+        match = d;
+    if (match < 0 && size == 1)
+      continue; // comes in by a reshape
+    if (match < 0)
       broadcast.push_back(full.size());
     else
-      perm.push_back(it - present.begin());
+      order.push_back(match);
     full.push_back(size);
   }
-  value = permute(builder, loc, value, perm);
+  // What is left over has size one and goes out by a reshape.
+  SmallVector<int64_t> kept(order), shape;
+  llvm::sort(kept);
+  for (int64_t d : kept)
+    shape.push_back(type.getDimSize(d));
+  for (int64_t &d : order)
+    d = llvm::find(kept, d) - kept.begin();
+  Value value = reshape(builder, loc, view.base, shape);
+  value = permute(builder, loc, value, order);
   if (!broadcast.empty()) {
     Value empty = tensor::EmptyOp::create(builder, loc, full,
                                           typeOf(value).getElementType());

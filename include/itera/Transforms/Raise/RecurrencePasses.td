@@ -137,4 +137,32 @@ def RecognizeRecurrencesPass : Pass<"ssm-recognize-recurrences", "::mlir::func::
     Statistic<"numLinear", "linear", "Number of linear recurrences recognised">];
 }
 
+def SimplifyTransposesPass : Pass<"ssm-simplify-transposes", "::mlir::func::FuncOp"> {
+  let summary = "Remove transposes that only undo each other";
+  let description = [{
+    Composes transposes, makes those that move only dimensions of size one
+    reshapes, lets matmuls read transposed operands in place, and absorbs a
+    transpose into what leads to it where that costs nothing: other transposes,
+    constants, broadcasts, matmuls, and elementwise ops and slices over them.
+    An op is rebuilt only if nothing else reads it, so no work is done twice
+    and there are never more transposes than before.
+
+    Before:
+    ```mlir
+    %a = linalg.transpose ins(%x : tensor<1x4x8xf32>) outs(%e : tensor<1x8x4xf32>) permutation = [0, 2, 1]
+    %b = ssm.silu %a : tensor<1x8x4xf32>
+    %c = linalg.transpose ins(%b : tensor<1x8x4xf32>) outs(%f : tensor<1x4x8xf32>) permutation = [0, 2, 1]
+    ```
+    After:
+    ```mlir
+    %c = ssm.silu %x : tensor<1x4x8xf32>
+    ```
+  }];
+  let dependentDialects = [
+    "::itera::ssm::SSMDialect", "::mlir::arith::ArithDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numAbsorbed", "absorbed", "Number of transposes absorbed">];
+}
+
 #endif // ITERA_TRANSFORMS_RAISE_RECURRENCEPASSES_TD
