@@ -72,9 +72,9 @@ void itera::registerPasses() {
                              populateRaisePipeline);
   PassPipelineRegistration<>("itera-fuse", "Stage fuse: ssm ops -> kernels",
                              populateFusePipeline);
-  PassPipelineRegistration<>("itera-plan",
-                             "Stage plan: values -> buffers at fixed places",
-                             populatePlanPipeline);
+  PassPipelineRegistration<PlanOptions>(
+      "itera-plan", "Stage plan: values -> buffers at fixed places",
+      populatePlanPipeline);
   PassPipelineRegistration<>("itera-lower-to-llvm",
                              "Of stage emit: planned loops -> LLVM dialect",
                              populateLowerToLLVMPipeline);

@@ -49,7 +49,13 @@ def BufferizePass : Pass<"ssm-bufferize", "::mlir::ModuleOp"> {
     nested module `@kernels` stays on tensors, and an `ssm.kernel` then takes
     the buffers of its inputs and results. Function arguments are inputs of
     the model: they are never written.
+
+    Without `analyze` every write goes to a copy of its destination: more
+    copies, but a cost that is linear in the size of the function.
   }];
+  let options = [
+    Option<"analyze", "analyze", "bool", "true",
+           "Find writes that need no copy">];
   let dependentDialects = [
     "::mlir::bufferization::BufferizationDialect",
     "::mlir::linalg::LinalgDialect", "::mlir::memref::MemRefDialect",
