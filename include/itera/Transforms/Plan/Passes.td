@@ -36,10 +36,12 @@ def PrepareBufferizationPass : Pass<"ssm-prepare-bufferization", "::mlir::func::
   let description = [{
     `tensor.concat` becomes inserts into one destination; a big splat constant
     becomes a fill, so that it takes no space in the artefact; `tensor.pad`
-    with a constant becomes a fill and an insert.
+    with a constant becomes a fill and an insert. A power with a small constant
+    exponent becomes products, while the exponent can still be seen.
   }];
   let dependentDialects = [
-    "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+    "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+    "::mlir::tensor::TensorDialect"];
 }
 
 def BufferizePass : Pass<"ssm-bufferize", "::mlir::ModuleOp"> {
