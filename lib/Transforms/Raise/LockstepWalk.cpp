@@ -154,28 +154,30 @@ FailureOr<Ref> LockstepWalk::visitSlices(ArrayRef<Lane> lanes) {
 }
 
 FailureOr<Ref> LockstepWalk::visitConstants(ArrayRef<Lane> lanes) {
+  Value last = lastValue(lanes);
+  Attribute any = last.getDefiningOp<arith::ConstantOp>().getValue();
   Node node(Node::Constants);
-  Attribute common;
-  bool differ = false;
+  bool differ = false, splat = true;
   for (const Lane &lane : lanes) {
+    if (lane.isAny()) {
+      node.constants.push_back(any);
+      continue;
+    }
     auto constant = lane.value ? lane.value.getDefiningOp<arith::ConstantOp>()
                                : arith::ConstantOp();
     auto dense = constant ? dyn_cast<DenseElementsAttr>(constant.getValue())
                           : DenseElementsAttr();
-    // Weights differ from copy to copy of a layer; only scalars, however far
-    // they are spread, count as a function of the step.
-    if (!dense || constant.getType() != lanes.back().value.getType())
+    if (!dense || constant.getType() != last.getType())
       return failure();
-    differ |= common && dense != common;
-    if (!common)
-      common = dense;
+    differ |= dense != any;
+    splat &= dense.isSplat();
     node.constants.push_back(dense);
   }
   if (!differ)
-    return addNode(Node(Node::Invariant, lanes.back().value), lanes);
-  if (!llvm::all_of(node.constants, [](Attribute attr) {
-        return cast<DenseElementsAttr>(attr).isSplat();
-      }))
+    return addNode(Node(Node::Invariant, last), lanes);
+  // Weights differ from copy to copy of a layer; only scalars, however far
+  // they are spread, count as a function of the step.
+  if (!splat)
     return failure();
   return addNode(std::move(node), lanes);
 }
