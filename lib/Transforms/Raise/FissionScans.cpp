@@ -37,7 +37,7 @@ using namespace itera;
 using namespace itera::raise;
 
 /// Tensors of so few elements per step may always be written out.
-static constexpr int64_t kSmallElements = 1024;
+static constexpr int64_t kSmallElements = 64;
 
 static int64_t elementsOf(Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
@@ -65,6 +65,10 @@ private:
   void placeOps();
   void joinUpstream(const DenseSet<Operation *> &mustStay);
   void joinDownstream(const DenseSet<Operation *> &mustStay);
+  /// A matmul that, over all time steps, is worth its operand and result.
+  bool hasInvariantFactor(linalg::ContractOp op) {
+    return !isInBody(op->getOperand(0)) || !isInBody(op->getOperand(1));
+  }
   bool isLarge(Value value) {
     return elementsOf(value.getType()) > elementLimit;
   }
@@ -186,6 +190,10 @@ void Fission::placeOps() {
     elementLimit = std::max(elementLimit, elementsOf(slice.getType()));
   for (Value value : yield->getOperands().drop_front(numStates))
     elementLimit = std::max(elementLimit, elementsOf(value.getType()));
+  for (auto contract : body->getOps<linalg::ContractOp>())
+    if (hasInvariantFactor(contract))
+      elementLimit =
+          std::max(elementLimit, elementsOf(contract->getResult(0).getType()));
 
   // What varies with time at all.
   DenseSet<Value> varying(body->getArguments().begin(), body->getArguments().end());
@@ -248,9 +256,8 @@ void Fission::joinDownstream(const DenseSet<Operation *> &mustStay) {
       candidate = from;
       readsLarge |= isLarge(input);
     }
-    auto contract = dyn_cast<linalg::ContractOp>(op);
-    if (contract && (!isInBody(op.getOperand(0)) || !isInBody(op.getOperand(1))))
-      readsLarge = false; // a matmul over time is worth a tensor
+    if (auto contract = dyn_cast<linalg::ContractOp>(op))
+      readsLarge &= !hasInvariantFactor(contract);
     if (candidate == kOutside || !(mustStay.contains(&op) || readsLarge))
       continue;
     bool early = llvm::all_of(inputsOf(&op), [&](Value input) {

@@ -29,11 +29,22 @@ static std::string describe(Operation *op) {
   return op ? op->getName().getStringRef().str() : std::string("an argument");
 }
 
-FailureOr<Ref> LockstepWalk::fail(Operation *op, const Twine &reason, int lane) {
-  // The first failure is the one nearest to what was being looked for.
-  if (why.reason.empty())
-    why = {op, reason.str(), lane};
+FailureOr<Ref> LockstepWalk::fail(Operation *op, const Twine &reason) {
+  // The first failure is the innermost.
+  if (why.reason.empty()) {
+    why.op = op;
+    why.reason = reason.str();
+  }
   return failure();
+}
+
+FailureOr<Ref> LockstepWalk::failUnlike(Operation *rep, Operation *op,
+                                        unsigned lane) {
+  std::string step = "step " + std::to_string(lane);
+  if (op && op->getName() == rep->getName())
+    return fail(rep, step + " has another " + describe(op) + " than the others");
+  return fail(rep, step + " has " + describe(op) + " where others have " +
+                       describe(rep));
 }
 
 //===----------------------------------------------------------------------===//
@@ -143,28 +154,30 @@ FailureOr<Ref> LockstepWalk::visitSlices(ArrayRef<Lane> lanes) {
 }
 
 FailureOr<Ref> LockstepWalk::visitConstants(ArrayRef<Lane> lanes) {
+  Value last = lastValue(lanes);
+  Attribute any = last.getDefiningOp<arith::ConstantOp>().getValue();
   Node node(Node::Constants);
-  Attribute common;
-  bool differ = false;
+  bool differ = false, splat = true;
   for (const Lane &lane : lanes) {
+    if (lane.isAny()) {
+      node.constants.push_back(any);
+      continue;
+    }
     auto constant = lane.value ? lane.value.getDefiningOp<arith::ConstantOp>()
                                : arith::ConstantOp();
     auto dense = constant ? dyn_cast<DenseElementsAttr>(constant.getValue())
                           : DenseElementsAttr();
-    // Weights differ from copy to copy of a layer; only scalars, however far
-    // they are spread, count as a function of the step.
-    if (!dense || constant.getType() != lanes.back().value.getType())
+    if (!dense || constant.getType() != last.getType())
       return failure();
-    differ |= common && dense != common;
-    if (!common)
-      common = dense;
+    differ |= dense != any;
+    splat &= dense.isSplat();
     node.constants.push_back(dense);
   }
   if (!differ)
-    return addNode(Node(Node::Invariant, lanes.back().value), lanes);
-  if (!llvm::all_of(node.constants, [](Attribute attr) {
-        return cast<DenseElementsAttr>(attr).isSplat();
-      }))
+    return addNode(Node(Node::Invariant, last), lanes);
+  // Weights differ from copy to copy of a layer; only scalars, however far
+  // they are spread, count as a function of the step.
+  if (!splat)
     return failure();
   return addNode(std::move(node), lanes);
 }
@@ -259,10 +272,7 @@ FailureOr<Ref> LockstepWalk::visitSteps(ArrayRef<Lane> lanes) {
   if (odd.empty())
     return addSteps(lanes, ops, rep, result, {});
   if (odd.size() > 1)
-    return fail(rep, Twine("step ") + Twine(odd[1]) + " has " +
-                         describe(ops[odd[1]]) + " where others have " +
-                         describe(rep),
-                odd[1]);
+    return failUnlike(rep, ops[odd[1]], odd[1]);
   if (odd[0] == 0 && lanes[0].zero)
     return visitZero(lanes, rep);
   if (numLanes > 2) {
@@ -280,15 +290,27 @@ FailureOr<Ref> LockstepWalk::visitSteps(ArrayRef<Lane> lanes) {
     if (succeeded(folded))
       return folded;
   }
-  return fail(rep, Twine("step ") + Twine(odd[0]) + " has " +
-                       describe(ops[odd[0]]) + " where others have " +
-                       describe(rep),
-              odd[0]);
+  if (odd[0] == 0 || odd[0] + 1 == numLanes)
+    why.oddLane = odd[0];
+  return failUnlike(rep, ops[odd[0]], odd[0]);
+}
+
+/// True if all values come from ops of one name, or from none.
+static bool haveSameKind(ArrayRef<Lane> lanes) {
+  auto kindOf = [](Value value) {
+    Operation *op = value.getDefiningOp();
+    return op ? op->getName().getAsOpaquePointer() : nullptr;
+  };
+  const void *kind = kindOf(lastValue(lanes));
+  return llvm::all_of(lanes, [&](const Lane &lane) {
+    return lane.isAny() || (lane.value && kindOf(lane.value) == kind);
+  });
 }
 
 FailureOr<Ref> LockstepWalk::addSteps(ArrayRef<Lane> lanes,
                                       ArrayRef<Operation *> ops, Operation *rep,
-                                      unsigned result, ArrayRef<Lane> first) {
+                                      unsigned result, ArrayRef<Lane> first,
+                                      bool maySwap) {
   for (Operation *op : ops)
     if (op && op->getBlock() != block)
       return fail(op, "it cannot be moved into a loop");
@@ -317,7 +339,7 @@ FailureOr<Ref> LockstepWalk::addSteps(ArrayRef<Lane> lanes,
   llvm::SmallBitVector swapped(numLanes);
   if (rep->hasTrait<OpTrait::IsCommutative>() && rep->getNumOperands() == 2)
     for (unsigned t = 0; t < numLanes; ++t)
-      if (ops[t] && ops[t] != rep)
+      if (ops[t] && ops[t] != rep && maySwap)
         swapped[t] = shouldSwapOperands(ops[t], rep);
   SmallVector<SmallVector<Value>, 0> captures(numLanes);
   if (rep->getNumRegions() > 0)
@@ -326,9 +348,12 @@ FailureOr<Ref> LockstepWalk::addSteps(ArrayRef<Lane> lanes,
         captures[t] = getCaptures(ops[t]);
   unsigned numOperands = rep->getNumOperands();
   unsigned numRefs = numOperands + getCaptures(rep).size();
-  bool invariant = true;
+  // Vectors that are alike in every lane come first: among them may be the
+  // one whose delay another operand is.
+  SmallVector<Lanes, 4> operandLanes(numRefs, Lanes(numLanes));
+  SmallVector<unsigned> order, odd;
   for (unsigned k = 0; k < numRefs; ++k) {
-    Lanes operand(numLanes);
+    Lanes &operand = operandLanes[k];
     for (unsigned t = 0; t < numLanes; ++t) {
       if (!ops[t])
         operand[t] = t == 0 && k < first.size() ? first[k] : Lane::any();
@@ -337,14 +362,24 @@ FailureOr<Ref> LockstepWalk::addSteps(ArrayRef<Lane> lanes,
       else
         operand[t].value = ops[t]->getOperand(swapped[t] ? 1 - k : k);
     }
-    FailureOr<Ref> ref = visit(operand);
+    (haveSameKind(operand) ? order : odd).push_back(k);
+  }
+  order.append(odd);
+  SmallVector<Ref> refs(numRefs);
+  bool invariant = true;
+  for (unsigned k : order) {
+    FailureOr<Ref> ref = visit(operandLanes[k]);
     if (failed(ref)) {
       rollback(start);
+      // Which operand is which was a guess.
+      if (swapped.any())
+        return addSteps(lanes, ops, rep, result, first, /*maySwap=*/false);
       return failure();
     }
-    nodes[index].operands.push_back(*ref);
+    refs[k] = *ref;
     invariant &= nodes[ref->node].kind == Node::Invariant;
   }
+  nodes[index].operands = refs;
   // The same computation in every step: any lane's result will do.
   if (invariant && first.empty()) {
     rollback(start);
@@ -450,7 +485,7 @@ FailureOr<Ref> LockstepWalk::visitZero(ArrayRef<Lane> lanes, Operation *rep) {
             tensor::CollapseShapeOp, tensor::ExtractSliceOp>(
           [&](auto) { return attempt({0}); })
       .Default([&](Operation *op) {
-        return fail(op, "step 0 starts from zero, which this op may change", 0);
+        return fail(op, "step 0 starts from zero, which this op may change");
       });
 }
 

@@ -80,7 +80,8 @@ struct Node {
 struct WalkFailure {
   mlir::Operation *op = nullptr;
   std::string reason;
-  int lane = -1;
+  /// The one lane that was unlike the others, if it was one at an end.
+  int oddLane = -1;
 };
 
 class LockstepWalk {
@@ -122,12 +123,13 @@ private:
   bool isShift(llvm::ArrayRef<Lane> lanes, Ref producer, int shift) const;
 
   /// Adds a Step node for `ops` (null: missing in that lane), registers its
-  /// results, and walks its operands. `first[k]` overrides lane 0 of operand k
-  /// where ops[0] is null.
+  /// results, and walks its operands. `first[k]` is lane 0 of operand k where
+  /// ops[0] is null. Operands of commutative ops change places if `maySwap`.
   mlir::FailureOr<Ref> addSteps(llvm::ArrayRef<Lane> lanes,
                                 llvm::ArrayRef<mlir::Operation *> ops,
                                 mlir::Operation *rep, unsigned result,
-                                llvm::ArrayRef<Lane> first);
+                                llvm::ArrayRef<Lane> first,
+                                bool maySwap = true);
   /// Looks for ops that exist in lanes where nodes from `begin` on miss one.
   void complete(size_t begin);
 
@@ -137,8 +139,9 @@ private:
   Ref addNode(Node node, llvm::ArrayRef<Lane> lanes);
   Checkpoint mark() const { return {nodes.size(), journal.size(), direction}; }
   void rollback(const Checkpoint &checkpoint);
-  mlir::FailureOr<Ref> fail(mlir::Operation *op, const llvm::Twine &reason,
-                            int lane = -1);
+  mlir::FailureOr<Ref> fail(mlir::Operation *op, const llvm::Twine &reason);
+  mlir::FailureOr<Ref> failUnlike(mlir::Operation *rep, mlir::Operation *op,
+                                  unsigned lane);
 
   mlir::Block *block;
   unsigned numLanes;

@@ -91,6 +91,16 @@ private:
         llvm::seq<int>(0, type.getRank()),
         [&](int d) { return type.getDimSize(d) == 1 ? kNoAxis : d; }));
   }
+  /// True if the view's values are there before the loop. One that the body
+  /// computes varies with time although it has no time axis.
+  bool isOutside(const IndexedView &view) {
+    Value base = view.base;
+    return base.getParentBlock() != &scan.getBody().front();
+  }
+  /// True if the view is outside and varies along no other axes.
+  bool isFrom(const IndexedView &view, ArrayRef<int> axes) {
+    return isOutside(view) && view.onlyHas(axes);
+  }
   LogicalResult matchReadout();
   LogicalResult matchContract(linalg::ContractOp op, Value state);
   LogicalResult matchReduce(linalg::ReduceOp op, Value product);
@@ -240,8 +250,8 @@ LogicalResult SelectiveScanMatcher::nameAxes() {
   batch = rest.size() == 2 ? rest.front() : kNoAxis;
   if (batch != kNoAxis && readout.c.has(channel))
     std::swap(batch, channel);
-  if (!readout.c.onlyHas({batch, time, readout.n}) || !readout.c.has(readout.n))
-    return fail("the readout's weights depend on the channel");
+  if (!isFrom(readout.c, {batch, time, readout.n}) || !readout.c.has(readout.n))
+    return fail("the readout's weights depend on the channel or on the loop");
   return success();
 }
 
@@ -263,13 +273,14 @@ LogicalResult SelectiveScanMatcher::matchDecay(Value term) {
   negative = false;
   // What does not vary with time is A, however it is computed.
   auto isFinal = [&](const IndexedView &view) {
-    return !view.has(time) || view.onlyHas({batch, time, channel});
+    return isOutside(view) &&
+           (!view.has(time) || view.onlyHas({batch, time, channel}));
   };
   for (const IndexedView &factor :
        factorsOf({exp.getOperand(), decay.axes}, isFinal)) {
-    if (factor.onlyHas({channel, readout.n}))
+    if (isFrom(factor, {channel, readout.n}))
       a.push_back(factor);
-    else if (factor.onlyHas({batch, time, channel}))
+    else if (isFrom(factor, {batch, time, channel}))
       dt.push_back(factor);
     else
       return fail("the exponent is not dt times A");
@@ -301,8 +312,8 @@ SelectiveScanMatcher::divide(const IndexedView &product, const IndexedView &fact
 LogicalResult SelectiveScanMatcher::matchInjection(Value term) {
   negative = false;
   auto isOneSided = [&](const IndexedView &view) {
-    return view.onlyHas({batch, time, channel}) ||
-           view.onlyHas({batch, time, readout.n});
+    return isFrom(view, {batch, time, channel}) ||
+           isFrom(view, {batch, time, readout.n});
   };
   SmallVector<IndexedView> factors = factorsOf({term, stateAxes()}, isOneSided);
   for (const IndexedView &wanted : dt) {
@@ -318,9 +329,9 @@ LogicalResult SelectiveScanMatcher::matchInjection(Value term) {
       return fail("the injection has not the decay's dt");
   }
   for (const IndexedView &factor : factors) {
-    if (factor.onlyHas({batch, time, channel}))
+    if (isFrom(factor, {batch, time, channel}))
       x.push_back(factor);
-    else if (factor.onlyHas({batch, time, readout.n}))
+    else if (isFrom(factor, {batch, time, readout.n}))
       b.push_back(factor);
     else
       return fail("the injection is no outer product");
@@ -349,14 +360,12 @@ FailureOr<Replacement> SelectiveScanMatcher::run(OpBuilder &builder) {
     return fail("the state is not multiplied and added to");
   if (failed(matchReadout()) || failed(nameAxes()))
     return failure();
-  if (failed(matchDecay(sum.getLhs()))) {
-    dt.clear();
-    a.clear();
-    if (failed(matchDecay(sum.getRhs())) || failed(matchInjection(sum.getLhs())))
-      return failure();
-  } else if (failed(matchInjection(sum.getRhs()))) {
+  // The old state's term is the one through which the old state goes.
+  Value decayed = sum.getLhs(), added = sum.getRhs();
+  if (*update.old.user_begin() == added.getDefiningOp())
+    std::swap(decayed, added);
+  if (failed(matchDecay(decayed)) || failed(matchInjection(added)))
     return failure();
-  }
 
   Location loc = scan.getLoc();
   auto sizeOf = [&](int axis) { return axis == kNoAxis ? 1 : type.getDimSize(axis); };

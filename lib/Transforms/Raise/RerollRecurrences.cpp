@@ -47,7 +47,7 @@ static void emitMissed(Location loc, const Twine &what, const WalkFailure &failu
   Location where = failure.op ? failure.op->getLoc() : loc;
   remark::missed(where, remark::RemarkOpts::name("RerollRecurrences")
                             .category("raise"))
-      << what.str() << " is not rolled: " << failure.reason;
+      << (what + " is not rolled: " + failure.reason).str();
 }
 
 namespace {
@@ -157,9 +157,12 @@ Value RerollRecurrencesPass::rollOperands(tensor::ConcatOp concat, unsigned &beg
     // An odd first or last step stays outside of the loop.
     int lanesLeft = end - begin - 1;
     if (lanesLeft < static_cast<int>(kMinStatelessSteps) ||
-        (failure.lane != 0 && failure.lane != lanesLeft))
+        (failure.oddLane != 0 && failure.oddLane != lanesLeft))
       break;
-    (failure.lane == 0 ? begin : end) += failure.lane == 0 ? 1 : -1;
+    if (failure.oddLane == 0)
+      ++begin;
+    else
+      --end;
   }
   if (end - begin > 2)
     emitMissed(concat.getLoc(), "a stack of " + Twine(end - begin) + " values",
