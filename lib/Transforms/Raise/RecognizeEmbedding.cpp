@@ -12,6 +12,7 @@ namespace itera {
 
 using namespace mlir;
 using namespace itera;
+using namespace itera::raise;
 
 namespace {
 struct RecognizeEmbeddingPass
