@@ -1,6 +1,7 @@
 """lit configuration: every .mlir, .test and .py below test/ with a RUN line."""
 
 import os
+import shutil
 
 import lit.formats
 
@@ -21,6 +22,7 @@ config.environment["PATH"] = os.pathsep.join(
 # Captures made under one label must not leak into the next.
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope"
 config.substitutions.append(("%python", config.python))
+config.substitutions.append(("%src", config.itera_src_root))
 config.substitutions.append(("%examples", os.path.join(config.itera_src_root, "examples")))
 
 # Models that may not be part of the project live beside the checkout.
@@ -28,3 +30,12 @@ shared = os.path.join(config.itera_src_root, "..", "shared", "models")
 if os.path.isdir(shared):
     config.available_features.add("shared-models")
     config.substitutions.append(("%shared-models", shared))
+
+# A C library for aarch64, as Debian's libc6-dev-arm64-cross installs it, and an
+# emulator.
+root = "/usr/aarch64-linux-gnu"
+if os.path.exists(os.path.join(root, "lib", "crt1.o")):
+    config.available_features.add("aarch64-libc")
+    config.substitutions.append(("%aarch64-root", root))
+if shutil.which("qemu-aarch64-static"):
+    config.available_features.add("qemu-aarch64")

@@ -4,6 +4,7 @@
 
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Location.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -56,10 +57,19 @@ void DiagnosticPrinter::print(Diagnostic &diagnostic) {
   std::string text = diagnostic.str();
   for (Diagnostic &note : diagnostic.getNotes())
     text += "; " + note.str();
+  // An importer may have put the file in front already.
+  StringRef base = llvm::sys::path::filename(file);
+  StringRef body = text;
+  for (StringRef prefix : {StringRef(file), base})
+    if (body.starts_with((prefix + ": ").str()))
+      body = body.drop_front(prefix.size() + 2);
+  text = body.str();
   raw_ostream &os = llvm::errs();
   printPlain(file, os);
   os << ": " << severity << ": ";
   std::string node = nodeName(diagnostic.getLocation());
+  if (node == base || node == file)
+    node.clear();
   if (!node.empty() && text.find(node) == std::string::npos) {
     os << "node '";
     printPlain(node, os);

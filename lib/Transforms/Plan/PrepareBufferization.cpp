@@ -21,6 +21,20 @@ namespace {
 /// Constants of up to this many elements stay in the artefact's data.
 constexpr int64_t kSmallConstant = 64;
 
+/// A constant without elements has no data to keep.
+struct DropEmptyConstant : OpRewritePattern<arith::ConstantOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(arith::ConstantOp op,
+                                PatternRewriter &rewriter) const override {
+    auto type = dyn_cast<RankedTensorType>(op.getType());
+    if (!type || type.getNumElements() != 0)
+      return rewriter.notifyMatchFailure(op, "has elements");
+    rewriter.replaceOpWithNewOp<tensor::EmptyOp>(op, type.getShape(),
+                                                 type.getElementType());
+    return success();
+  }
+};
+
 struct FillSplat : OpRewritePattern<arith::ConstantOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(arith::ConstantOp op,
@@ -72,7 +86,7 @@ struct PrepareBufferization
 
     RewritePatternSet patterns(&getContext());
     tensor::populateDecomposeTensorConcatPatterns(patterns);
-    patterns.add<FillSplat, InsertPad>(&getContext());
+    patterns.add<DropEmptyConstant, FillSplat, InsertPad>(&getContext());
     walkAndApplyPatterns(getOperation(), std::move(patterns));
   }
 };
