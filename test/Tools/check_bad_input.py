@@ -1,0 +1,268 @@
+"""Feeds itera-compile what a user or an attacker can get wrong. Every case must
+end with exit code 1, one line of error that names the file (and the thing at
+fault), and no file left behind.
+
+Usage: check_bad_input.py ITERA_COMPILE
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+CASES = {}
+
+
+def case(expected):
+    def register(function):
+        CASES[function.__name__] = (function, expected)
+        return function
+
+    return register
+
+
+def model(nodes, inputs, outputs, initializers=(), opset=17, domain=""):
+    graph = helper.make_graph(nodes, "g", inputs, outputs, list(initializers))
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid(domain, opset)])
+    made.ir_version = 9
+    return made
+
+
+def tensor(name, shape, dtype=TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, dtype, shape)
+
+
+def simple():
+    weight = numpy_helper.from_array(np.ones((4, 3), np.float32), "w")
+    node = helper.make_node("MatMul", ["x", "w"], ["y"], name="product")
+    return model([node], [tensor("x", [2, 4])], [tensor("y", [2, 3])], [weight])
+
+
+def save(made, folder):
+    path = os.path.join(folder, "model.onnx")
+    with open(path, "wb") as file:
+        file.write(made if isinstance(made, bytes) else made.SerializeToString())
+    return path
+
+
+@case("damaged, cut off or of another format")
+def truncated(folder):
+    return save(simple().SerializeToString()[:-20], folder), []
+
+
+@case("damaged, cut off or of another format")
+def random_bytes(folder):
+    return save(np.random.default_rng(1).bytes(4096), folder), []
+
+
+@case("")
+def empty_file(folder):
+    return save(b"", folder), []
+
+
+@case("")
+def missing_file(folder):
+    return os.path.join(folder, "model.onnx"), []
+
+
+@case("")
+def a_folder(folder):
+    os.mkdir(os.path.join(folder, "model.onnx"))
+    return os.path.join(folder, "model.onnx"), []
+
+
+@case("Frobnicate")
+def unknown_op(folder):
+    made = simple()
+    made.graph.node[0].op_type = "Frobnicate"
+    return save(made, folder), []
+
+
+@case("")
+def unknown_domain(folder):
+    made = simple()
+    made.graph.node[0].domain = "org.example"
+    return save(made, folder), []
+
+
+@case("")
+def unknown_opset(folder):
+    made = simple()
+    made.opset_import[0].version = 9999
+    return save(made, folder), []
+
+
+@case("")
+def cyclic_graph(folder):
+    nodes = [helper.make_node("Add", ["x", "b"], ["a"], name="first"),
+             helper.make_node("Add", ["x", "a"], ["b"], name="second")]
+    return save(model(nodes, [tensor("x", [2])], [tensor("b", [2])]), folder), []
+
+
+@case("nowhere")
+def undefined_input(folder):
+    node = helper.make_node("Add", ["x", "nowhere"], ["y"], name="sum")
+    return save(model([node], [tensor("x", [2])], [tensor("y", [2])]), folder), []
+
+
+def external(location):
+    made = simple()
+    weight = made.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", "0"), ("length", "48")):
+        entry = weight.external_data.add()
+        entry.key, entry.value = key, value
+    return made
+
+
+@case("absent.bin")
+def missing_external(folder):
+    return save(external("absent.bin"), folder), []
+
+
+@case("")
+def escaping_external(folder):
+    with open(os.path.join(folder, "secret.bin"), "wb") as file:
+        file.write(bytes(48))
+    inner = os.path.join(folder, "inner")
+    os.mkdir(inner)
+    return save(external("../secret.bin"), inner), []
+
+
+@case("")
+def escaping_link(folder):
+    inner = os.path.join(folder, "inner")
+    os.mkdir(inner)
+    with open(os.path.join(folder, "secret.bin"), "wb") as file:
+        file.write(bytes(48))
+    os.symlink("../secret.bin", os.path.join(inner, "weights.bin"))
+    return save(external("weights.bin"), inner), []
+
+
+@case("")
+def short_external(folder):
+    with open(os.path.join(folder, "weights.bin"), "wb") as file:
+        file.write(bytes(40))
+    return save(external("weights.bin"), folder), []
+
+
+@case("")
+def overflowing_dims(folder):
+    made = simple()
+    weight = made.graph.initializer[0]
+    del weight.dims[:]
+    weight.dims.extend([2**32, 2**32])
+    return save(made, folder), []
+
+
+@case("")
+def overflowing_input(folder):
+    node = helper.make_node("Neg", ["x"], ["y"], name="negate")
+    shape = [2**31, 2**31, 4]
+    return save(model([node], [tensor("x", shape)], [tensor("y", shape)]), folder), []
+
+
+@case("")
+def negative_dim(folder):
+    made = simple()
+    made.graph.initializer[0].dims[0] = -4
+    return save(made, folder), []
+
+
+@case("")
+def lying_weight(folder):
+    made = simple()
+    made.graph.initializer[0].raw_data = bytes(8)
+    return save(made, folder), []
+
+
+@case("product")
+def shapes_that_do_not_fit(folder):
+    made = simple()
+    made.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 5
+    return save(made, folder), []
+
+
+@case("x")
+def wrong_shape_flag(folder):
+    return save(simple(), folder), ["--shape=x=2x5"]
+
+
+@case("zz")
+def shape_flag_of_no_input(folder):
+    return save(simple(), folder), ["--shape=zz=2x4"]
+
+
+@case("--shape")
+def malformed_shape_flag(folder):
+    return save(simple(), folder), ["--shape=x=2by4"]
+
+
+@case("riscv")
+def unknown_target(folder):
+    return save(simple(), folder), ["--target=riscv"]
+
+
+@case("z80")
+def unknown_cpu(folder):
+    return save(simple(), folder), ["--mcpu=z80"]
+
+
+@case("--bits")
+def unknown_bits(folder):
+    return save(simple(), folder), ["--bits=5"]
+
+
+@case("--stop-after")
+def unknown_stage(folder):
+    return save(simple(), folder), ["--stop-after=lunch"]
+
+
+@case("")
+def unwritable_output(folder):
+    return save(simple(), folder), ["-o", os.path.join(folder, "absent", "model.so")]
+
+
+@case("overwrite")
+def output_over_model(folder):
+    path = save(simple(), folder)
+    return path, ["-o", path]
+
+
+def files_in(folder):
+    return {os.path.join(d, f) for d, _, names in os.walk(folder) for f in names}
+
+
+def main():
+    compiler = sys.argv[1]
+    failed = 0
+    for name, (make, expected) in CASES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            path, flags = make(folder)
+            before = files_in(folder)
+            if "-o" not in flags:
+                flags = [*flags, "-o", os.path.join(folder, "model.so")]
+            done = subprocess.run([compiler, path, "--cache-dir=", *flags], capture_output=True, text=True,
+                                  timeout=60)
+            lines = [l for l in done.stderr.splitlines() if ": note: " not in l and ": warning: " not in l]
+            problems = []
+            if done.returncode != 1:
+                problems.append(f"exit code {done.returncode}")
+            if len(lines) != 1:
+                problems.append(f"{len(lines)} lines")
+            if expected not in done.stderr:
+                problems.append(f"no '{expected}'")
+            if files_in(folder) != before:
+                problems.append(f"left {files_in(folder) - before}")
+            failed += bool(problems)
+            print(f"{name}: {'; '.join(problems) or 'ok'}: {' | '.join(lines)[:300]}")
+    print(f"{len(CASES) - failed} of {len(CASES)} refused well")
+    sys.exit(failed != 0)
+
+
+main()
