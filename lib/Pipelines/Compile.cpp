@@ -36,7 +36,7 @@ public:
   CompileStatus run();
 
 private:
-  CompileStatus runStage(void (*populate)(OpPassManager &), ModuleOp module);
+  CompileStatus runStage(Stage stage, ModuleOp module);
   CompileStatus writeText(ModuleOp module);
   CompileStatus writeArtefact(ModuleOp planned);
   CompileStatus write(StringRef bytes);
@@ -55,12 +55,19 @@ CompileStatus Compilation::fail(CompileStatus status, llvm::Error error) {
   return status;
 }
 
-CompileStatus Compilation::runStage(void (*populate)(OpPassManager &),
-                                    ModuleOp module) {
+CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
   PassManager manager(&context);
   if (failed(applyPassManagerCLOptions(manager)))
     return CompileStatus::internalError;
-  populate(manager);
+  applyDefaultTimingPassManagerCLOptions(manager);
+  PlanOptions plan;
+  plan.optimize = options.optLevel > 0;
+  if (stage == Stage::raise)
+    populateRaisePipeline(manager);
+  else if (stage == Stage::fuse)
+    populateFusePipeline(manager);
+  else
+    populatePlanPipeline(manager, plan);
   if (succeeded(manager.run(module)))
     return CompileStatus::done;
   diagnostics.error("a pass failed");
@@ -93,20 +100,14 @@ CompileStatus Compilation::run() {
   if (options.stopAfter == Stage::import)
     return writeText(*module);
 
-  struct {
-    Stage stage;
-    void (*populate)(OpPassManager &);
-  } stages[] = {{Stage::raise, populateRaisePipeline},
-                {Stage::fuse, populateFusePipeline},
-                {Stage::plan, populatePlanPipeline}};
-  for (auto [stage, populate] : stages) {
+  for (Stage stage : {Stage::raise, Stage::fuse, Stage::plan}) {
     if (stage != Stage::plan && options.optLevel == 0)
       continue;
     // Kernels are compiled first, so that one without code can be inlined and
     // lowered like everything else.
     if (stage == Stage::plan)
       kernels = compileModuleKernels(*module, options);
-    CompileStatus status = runStage(populate, *module);
+    CompileStatus status = runStage(stage, *module);
     if (status != CompileStatus::done)
       return status;
     if (options.stopAfter <= stage)

@@ -3,7 +3,9 @@
 #include "itera/Pipelines/Pipelines.h"
 
 #include "itera/Conversion/Passes.h"
+#include "itera/Transforms/Passes.h"
 #include "itera/Transforms/Plan/Passes.h"
+#include "itera/Transforms/Raise/Passes.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Linalg/Passes.h"
@@ -24,11 +26,37 @@ std::optional<Stage> itera::stageFromName(StringRef name) {
   return std::nullopt;
 }
 
-void itera::populateRaisePipeline(OpPassManager &manager) {}
+void itera::populateRaisePipeline(OpPassManager &manager) {
+  OpPassManager &functions = manager.nest<func::FuncOp>();
+  // Exporters write a constant once per use; lanes must see one value.
+  functions.addPass(createCSEPass());
+  functions.addPass(createRerollRecurrencesPass());
+  // Gates and steps are looked for by these names.
+  functions.addPass(createRecognizeActivationsPass());
+  // Before the fission, which may part a readout from its state; and after
+  // it, for the linear recurrences that it lays bare.
+  functions.addPass(createRecognizeRecurrencesPass());
+  functions.addPass(createFissionScansPass());
+  functions.addPass(createRecognizeRecurrencesPass());
+  functions.addPass(createRecognizeEmbeddingPass());
+  functions.addPass(createRecognizeNormsPass());
+  functions.addPass(createRecognizeCausalConvPass());
+  functions.addPass(createRecognizeLinearPass());
+  // The layers put transposes around themselves; most meet their inverse.
+  functions.addPass(createSimplifyTransposesPass());
+  functions.addPass(createRecognizeMoePass());
+  functions.addPass(createFoldConstantsPass());
+  // Tied weights are equal only once the transposes are folded.
+  manager.addPass(createDeduplicateWeightsPass());
+  OpPassManager &cleanup = manager.nest<func::FuncOp>();
+  cleanup.addPass(createCSEPass());
+  cleanup.addPass(createCanonicalizerPass());
+}
 
 void itera::populateFusePipeline(OpPassManager &manager) {}
 
-void itera::populatePlanPipeline(OpPassManager &manager) {
+void itera::populatePlanPipeline(OpPassManager &manager,
+                                 const PlanOptions &options) {
   // Before the lowering: it would turn weights into something without a place.
   manager.addPass(createPlaceWeightsPass());
   // Only the functions of the model: @kernels is compiled from tensors.
@@ -36,13 +64,17 @@ void itera::populatePlanPipeline(OpPassManager &manager) {
   functions.addPass(createConvertSSMToLinalgPass());
   functions.addPass(createPrepareBufferizationPass());
   functions.addPass(createConvertElementwiseToLinalgPass());
-  functions.addPass(createLinalgElementwiseOpFusionPass());
+  if (options.optimize)
+    functions.addPass(createLinalgElementwiseOpFusionPass());
   functions.addPass(createCanonicalizerPass());
   functions.addPass(createCSEPass());
   // Lets what is concatenated be computed in place.
-  functions.addPass(bufferization::createEmptyTensorEliminationPass());
+  if (options.optimize)
+    functions.addPass(bufferization::createEmptyTensorEliminationPass());
 
-  manager.addPass(createBufferizePass());
+  // Without the analysis, whose cost grows with the square of the function,
+  // every write goes to a copy.
+  manager.addPass(createBufferizePass({/*analyze=*/options.optimize}));
   bufferization::BufferResultsToOutParamsPassOptions results;
   results.hoistStaticAllocs = true;
   results.modifyPublicFunctions = true;

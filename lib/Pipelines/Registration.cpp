@@ -6,6 +6,7 @@
 #include "itera/Conversion/Passes.h"
 #include "itera/Dialect/SSM/SSM.h"
 #include "itera/Pipelines/Pipelines.h"
+#include "itera/Transforms/Passes.h"
 #include "itera/Transforms/Plan/Passes.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -62,6 +63,7 @@ void itera::registerPasses() {
   registerConversionPasses();
   registerPlanPasses();
   registerRaisePasses();
+  registerWeightPasses();
   bufferization::registerBufferizationPasses();
   registerLinalgPasses();
   registerTransformsPasses();
@@ -70,9 +72,9 @@ void itera::registerPasses() {
                              populateRaisePipeline);
   PassPipelineRegistration<>("itera-fuse", "Stage fuse: ssm ops -> kernels",
                              populateFusePipeline);
-  PassPipelineRegistration<>("itera-plan",
-                             "Stage plan: values -> buffers at fixed places",
-                             populatePlanPipeline);
+  PassPipelineRegistration<PlanOptions>(
+      "itera-plan", "Stage plan: values -> buffers at fixed places",
+      populatePlanPipeline);
   PassPipelineRegistration<>("itera-lower-to-llvm",
                              "Of stage emit: planned loops -> LLVM dialect",
                              populateLowerToLLVMPipeline);

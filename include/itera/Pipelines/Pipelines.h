@@ -7,6 +7,7 @@
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
 #include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
 
 namespace itera {
 
@@ -21,8 +22,15 @@ std::optional<Stage> stageFromName(llvm::StringRef name);
 void populateRaisePipeline(mlir::OpPassManager &manager);
 /// fuse: -> ssm.kernel.
 void populateFusePipeline(mlir::OpPassManager &manager);
+struct PlanOptions : mlir::PassPipelineOptions<PlanOptions> {
+  Option<bool> optimize{*this, "optimize",
+                        llvm::cl::desc("Spend time on fewer copies"),
+                        llvm::cl::init(true)};
+};
+
 /// plan: -> buffers at fixed places.
-void populatePlanPipeline(mlir::OpPassManager &manager);
+void populatePlanPipeline(mlir::OpPassManager &manager,
+                          const PlanOptions &options);
 
 } // namespace itera
 

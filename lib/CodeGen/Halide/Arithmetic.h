@@ -5,9 +5,11 @@
 // two kernels (one token, many tokens) could round in two ways; its strict
 // mode has no fused multiply-add at all. So each operation says which it is:
 // add(), mul(), ... round once, as written; fma() is a product and a sum in
-// the default mode, which leaves LLVM a single choice as long as the product's
-// factors and the addend are themselves results of strict operations, loads,
-// constants, or a chain of further fma().
+// the default mode, which leaves LLVM a single choice as long as the addend is
+// a constant, a load, or the result of a strict operation or of an earlier
+// iteration of a loop. An addend that is itself an fma() of the same iteration
+// is no such thing: LLVM may regroup the two sums. (A factor that is one is
+// harmless: Horner's scheme.)
 
 #ifndef ITERA_LIB_CODEGEN_HALIDE_ARITHMETIC_H
 #define ITERA_LIB_CODEGEN_HALIDE_ARITHMETIC_H

@@ -265,7 +265,7 @@ Expr KernelBuilder::computeRow(mlir::Value value, Expr row, Expr column) {
 //===----------------------------------------------------------------------===//
 
 void KernelBuilder::addOutput(Func func, llvm::ArrayRef<unsigned> results,
-                              llvm::ArrayRef<View> views) {
+                              llvm::ArrayRef<View> views, bool opaqueLast) {
   unsigned arguments = function.getNumArguments();
   mlir::func::ReturnOp ret =
       mlir::cast<mlir::func::ReturnOp>(function.getBody().front().getTerminator());
@@ -275,7 +275,8 @@ void KernelBuilder::addOutput(Func func, llvm::ArrayRef<unsigned> results,
     Halide::Type type = halideType(ret.getOperand(result).getType());
     // Only the first buffer of a Tuple may have its extents fixed; the others
     // follow.
-    for (auto [d, dim] : llvm::enumerate(view.dims)) {
+    size_t fixed = view.dims.size() - (opaqueLast ? 1 : 0);
+    for (auto [d, dim] : llvm::enumerate(llvm::ArrayRef(view.dims).take_front(fixed))) {
       if (i == 0)
         params[i].dim(d).set_bounds(dim.min, dim.extent);
       params[i].dim(d).set_stride(dim.stride);

@@ -60,6 +60,10 @@ struct Machine {
 /// Storage for temporaries of one kernel.
 inline constexpr int64_t kStackBytes = 256 * 1024;
 
+/// Where temporaries live. MemoryType::Stack would be the name for it, but
+/// Halide moves what is larger than 16 KB from there to the heap.
+inline constexpr auto kOnStack = Halide::MemoryType::Register;
+
 class KernelBuilder {
 public:
   KernelBuilder(mlir::func::FuncOp function, const Machine &machine);
@@ -94,9 +98,10 @@ private:
   Expr computeRow(mlir::Value value, Expr row, Expr column);
   ImageParam inputView(unsigned argument, const View &view);
   /// Adds an output Func (or Tuple Func) whose dimensions are those of the
-  /// views, one view per value. The pipeline owns its schedule.
+  /// views, one view per value. With `opaqueLast` nothing is said to Halide
+  /// about the last dimension.
   void addOutput(Func func, llvm::ArrayRef<unsigned> results,
-                 llvm::ArrayRef<View> views);
+                 llvm::ArrayRef<View> views, bool opaqueLast = false);
   void buildPieces();
   std::vector<Piece> piecesOf(mlir::Value value);
   void emitPiece(llvm::ArrayRef<unsigned> results, const Piece &piece);

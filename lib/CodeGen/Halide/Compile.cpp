@@ -11,6 +11,7 @@
 #include "mlir/Parser/Parser.h"
 #include "llvm/Object/ObjectFile.h"
 #include "llvm/Support/MemoryBuffer.h"
+#include <cstdlib>
 
 using namespace itera;
 using namespace itera::halide;
@@ -31,6 +32,25 @@ static void checkSymbols(const std::vector<char> &object) {
     if (*name != "memset" && *name != "memcpy" && *name != "memmove")
       fail("the kernel needs the function '" + *name + "'");
   }
+}
+
+namespace {
+/// Halide's warnings are about schedules, which are ours: nobody can act on
+/// them.
+struct Reporter : Halide::CompileTimeErrorReporter {
+  void warning(const char *) override {}
+  void error(const char *message) override { throw KernelError(message); }
+};
+} // namespace
+
+/// Settings of this process that Halide reads once.
+static void prepareHalide() {
+  static Reporter reporter;
+  Halide::set_custom_compile_time_error_reporter(&reporter);
+  // LLVM's own vectorisation of scalar code packs a product that may be fused
+  // with one that may not, and then fuses neither: a scalar remainder would
+  // give other bits in other surroundings.
+  setenv("HL_LLVM_ARGS", "-vectorize-slp=false", /*overwrite=*/1);
 }
 
 static CompiledKernel compile(mlir::func::FuncOp function,
@@ -72,6 +92,7 @@ itera::compileKernelInProcess(const KernelRequest &request,
   if (!llvm::hasSingleElement(functions) || (*functions.begin()).isExternal())
     return error("expected a module of one function");
   mlir::func::FuncOp function = *functions.begin();
+  prepareHalide();
   try {
     return compile(function, request.symbol, Machine(target));
   } catch (const KernelError &e) {

@@ -56,7 +56,7 @@ KernelBuilder::contiguousIn(mlir::Value operand, int dim) {
   copy(vars) = source(index);
   for (auto [v, d] : llvm::zip(vars, dims))
     copy.bound(v, 0, shape[d]);
-  copy.compute_root().store_in(Halide::MemoryType::Stack);
+  copy.compute_root().store_in(kOnStack);
   return [copy, dims](const Index &index) {
     std::vector<Expr> at;
     for (int d : dims)
@@ -77,16 +77,19 @@ Func KernelBuilder::buildProduct(Product product) {
     product.vars.push_back(var("p"));
     product.extents.push_back(1);
   }
+  // A dimension of size 1 would be a reduction variable that nothing uses.
   Halide::Region ranges;
   for (auto extent = product.reduction.rbegin(); extent != product.reduction.rend();
        ++extent)
-    ranges.push_back(Halide::Range(0, *extent));
-  if (ranges.empty())
-    ranges.push_back(Halide::Range(0, 1));
-  product.domain = RDom(ranges);
-  Index reduced;
-  for (size_t i = 0; i < product.reduction.size(); ++i)
-    reduced.push_back(product.domain[int(product.reduction.size() - 1 - i)]);
+    if (*extent != 1)
+      ranges.push_back(Halide::Range(0, *extent));
+  if (!ranges.empty())
+    product.domain = RDom(ranges);
+  Index reduced(product.reduction.size(), Expr(0));
+  int next = 0;
+  for (int i = int(product.reduction.size()) - 1; i >= 0; --i)
+    if (product.reduction[i] != 1)
+      reduced[i] = product.domain[next++];
   Func f = func("product");
   std::vector<Expr> at(product.vars.begin(), product.vars.end());
   f(product.vars) = product.init(index);
@@ -104,7 +107,7 @@ Func KernelBuilder::buildProduct(Product product) {
   host(product.vars) = f(at);
   for (auto [v, extent] : llvm::zip(product.vars, product.extents))
     host.bound(v, 0, extent);
-  host.compute_root().store_in(Halide::MemoryType::Stack);
+  host.compute_root().store_in(kOnStack);
   tileProduct(product, host, product.vars, product.extents);
   return host;
 }
@@ -252,7 +255,7 @@ void KernelBuilder::tileProduct(Product &product, Func host,
     host.vectorize(inner, width);
 
   Func f = product.accumulator;
-  f.compute_at(host, outer).store_in(Halide::MemoryType::Stack);
+  f.compute_at(host, outer).store_in(kOnStack);
   if (width > 1)
     f.vectorize(product.vars[0], width);
   Halide::Stage update = f.update();
@@ -262,7 +265,7 @@ void KernelBuilder::tileProduct(Product &product, Func host,
   updateOrder = {lane, wide};
   for (size_t i = 1; i < product.vars.size(); ++i)
     updateOrder.push_back(product.vars[i]);
-  for (int i = 0; i < product.domain.dimensions(); ++i)
+  for (int i = 0; product.domain.defined() && i < product.domain.dimensions(); ++i)
     updateOrder.push_back(product.domain[i]);
   update.reorder(updateOrder);
   if (width > 1)

@@ -64,7 +64,7 @@ static void reduceByLn2(Expr x, Expr &n, Expr &r) {
   auto [rounded, integer] = nearest(mul(x, f32(1.44269504088896341)));
   n = integer;
   // The first part of ln(2) has 9 bits: its product with n is exact.
-  r = fma(rounded, f32(2.12194440e-4), sub(x, mul(rounded, f32(0.693359375))));
+  r = add(sub(x, mul(rounded, f32(0.693359375))), mul(rounded, f32(2.12194440e-4)));
 }
 
 Expr itera::halide::fp::exp(Expr x) {
@@ -115,7 +115,7 @@ static Expr normalLog(Expr x, Expr extraExponent) {
   r = fma(t, f, r);
   r = fma(r, f, f32(0.333331972));
   r = fma(r, f, f32(-0.5));
-  r = fma(r, s, f);
+  r = add(mul(r, s), f);
   return fma(exponent, f32(0.69314718055994531), r);
 }
 

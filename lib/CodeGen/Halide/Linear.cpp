@@ -150,30 +150,25 @@ void KernelBuilder::emitLinearBlocks(const LinearPlan &plan, int firstRow,
       .unroll(tInner);
   if (outWidth > 1)
     out.vectorize(lane);
-  sum.compute_at(out, tOuter).store_in(Halide::MemoryType::Stack);
+  sum.compute_at(out, tOuter).store_in(kOnStack);
   sum.split(r, vectorOuter, lane, width, TailStrategy::RoundUp)
       .reorder(lane, vectorOuter, block, t)
       .unroll(vectorOuter)
       .unroll(block)
       .unroll(t);
-  RVar kOuter("ko"), kInner("ki");
-  int unrollK = vectors * tile * blocksPerTile >= 16 ? 1 : 4;
-  while (plan.depth % unrollK)
-    unrollK /= 2;
+  // k is not unrolled: one sum per iteration leaves LLVM nothing to regroup.
   sum.update()
-      .split(k, kOuter, kInner, unrollK)
       .split(r, vectorOuter, lane, width, TailStrategy::RoundUp)
-      .reorder(lane, vectorOuter, block, t, kInner, kOuter)
+      .reorder(lane, vectorOuter, block, t, k)
       .unroll(vectorOuter)
       .unroll(block)
-      .unroll(t)
-      .unroll(kInner);
+      .unroll(t);
   if (width > 1) {
     sum.vectorize(lane);
     sum.update().vectorize(lane);
   }
   if (hasPanel)
-    panel.compute_at(out, blockOuter).store_in(Halide::MemoryType::Stack);
+    panel.compute_at(out, blockOuter).store_in(kOnStack);
   addOutput(out, plan.results, std::vector<View>(plan.results.size(), view));
 }
 
@@ -208,7 +203,7 @@ bool KernelBuilder::claimLinear() {
     Func xs = func("x");
     xs(k, t) = atRow(x, t, k);
     xs.bound(k, 0, plan.depth).bound(t, 0, plan.tokens);
-    xs.compute_root().store_in(Halide::MemoryType::Stack);
+    xs.compute_root().store_in(kOnStack);
     vectorizeInner(xs, k, plan.depth, TailStrategy::ShiftInwards);
     plan.x = [=](Expr k, Expr t) { return xs(k, t); };
   } else {

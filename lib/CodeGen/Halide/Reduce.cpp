@@ -40,12 +40,12 @@ Func KernelBuilder::reduceLanes(
   if (chunks > 1) {
     RDom r(1, chunks - 1, "chunk");
     part(withVar(l)) = combine(part(with(l)), element(rowIndex, r * lanes + l));
+    Halide::Stage update = part.update();
+    update.reorder(l, r.x);
     if (lanes > 1)
-      part.update(part.num_update_definitions() - 1)
-          .reorder(l, r.x)
-          .vectorize(l, std::min(lanes, machine.lanes), TailStrategy::RoundUp);
+      update.vectorize(l, std::min(lanes, machine.lanes), TailStrategy::RoundUp);
     if (lanes > machine.lanes)
-      part.update(part.num_update_definitions() - 1).unroll(l);
+      update.unroll(l);
   }
   if (rest > 0) {
     RDom r(0, rest, "rest");
@@ -74,10 +74,10 @@ Func KernelBuilder::reduceLanes(
   total(totalVars) = value;
   for (auto [v, extent] : llvm::zip(rows, rowExtents))
     total.bound(v, 0, extent);
-  total.compute_root().store_in(Halide::MemoryType::Stack);
+  total.compute_root().store_in(kOnStack);
   reserveStack(elementsOf(rowExtents) * 4 + lanes * 8);
   for (Func f : parts) {
-    f.store_in(Halide::MemoryType::Stack);
+    f.store_in(kOnStack);
     f.compute_at(total, rows[0]);
   }
   return total;
@@ -159,7 +159,7 @@ Expr KernelBuilder::normAt(ssm::NormOp op, const Index &index) {
         fp::rsqrt(add(div(squares(row), n), epsilon));
     for (auto [v, extent] : llvm::zip(rows.vars, rows.extents))
       factor.bound(v, 0, extent);
-    factor.compute_root().store_in(Halide::MemoryType::Stack);
+    factor.compute_root().store_in(kOnStack);
     vectorizeInner(factor, rows.vars[0], rows.extents[0], TailStrategy::ShiftInwards);
     stages.push_back(factor);
   }
@@ -279,18 +279,22 @@ Func KernelBuilder::buildReduce(mlir::linalg::ReduceOp op, unsigned) {
     vars.push_back(var("r"));
     extents.push_back(1);
   }
+  if (dims.empty())
+    fail("a reduction over no dimension");
+  // A dimension of size 1 would be a reduction variable that nothing uses.
   Halide::Region ranges;
   for (auto dim = dims.rbegin(); dim != dims.rend(); ++dim)
-    ranges.push_back(Halide::Range(0, shape[*dim]));
-  if (ranges.empty())
-    fail("a reduction over no dimension");
-  RDom domain(ranges);
+    if (shape[*dim] != 1)
+      ranges.push_back(Halide::Range(0, shape[*dim]));
+  RDom domain;
+  if (!ranges.empty())
+    domain = RDom(ranges);
   Index source(rank, Expr(0));
-  for (int i = 0, kept = 0, reduced = 0; i < rank; ++i)
-    if (llvm::is_contained(dims, i))
-      source[i] = domain[int(dims.size()) - 1 - reduced++];
-    else
-      source[i] = outIndex[kept++];
+  for (int i = rank - 1, kept = int(outShape.size()) - 1, reduced = 0; i >= 0; --i)
+    if (!llvm::is_contained(dims, i))
+      source[i] = outIndex[kept--];
+    else if (shape[i] != 1)
+      source[i] = domain[reduced++];
   Func f = func("reduce");
   f(vars) = at(init, outIndex);
   f(vars) = combine(x(source), f(std::vector<Expr>(vars.begin(), vars.end())));
@@ -299,7 +303,7 @@ Func KernelBuilder::buildReduce(mlir::linalg::ReduceOp op, unsigned) {
   int64_t bytes = elementsOf(outShape) * halideType(input.getType()).bytes();
   if (!reserveStack(bytes))
     fail("a reduction's result is too large for the stack");
-  f.compute_root().store_in(Halide::MemoryType::Stack);
+  f.compute_root().store_in(kOnStack);
   vectorizeInner(f, vars[0], extents[0], TailStrategy::ShiftInwards);
   // The reduction runs inside of the vector: the accumulator is a register.
   std::vector<VarOrRVar> order;
@@ -308,7 +312,7 @@ Func KernelBuilder::buildReduce(mlir::linalg::ReduceOp op, unsigned) {
   Halide::Stage update = f.update();
   update.split(vars[0], outer, inner, width, TailStrategy::GuardWithIf);
   order.push_back(inner);
-  for (int i = 0; i < domain.dimensions(); ++i)
+  for (size_t i = 0; i < ranges.size(); ++i)
     order.push_back(domain[i]);
   order.push_back(outer);
   for (size_t i = 1; i < vars.size(); ++i)

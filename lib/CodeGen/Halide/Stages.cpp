@@ -83,7 +83,7 @@ Func KernelBuilder::materialize(mlir::Value value) {
   f(vars) = at(value, index);
   for (size_t i = 0; i < extents.size(); ++i)
     f.bound(vars[i], 0, extents[i]);
-  f.compute_root().store_in(Halide::MemoryType::Stack);
+  f.compute_root().store_in(kOnStack);
   vectorizeInner(f, vars[0], extents[0], TailStrategy::ShiftInwards);
   return f;
 }

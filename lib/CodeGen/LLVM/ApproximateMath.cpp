@@ -5,8 +5,10 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include <limits>
 
 namespace itera {
 #define GEN_PASS_DEF_APPROXIMATEMATHPASS
@@ -26,14 +28,55 @@ static bool isInstruction(Operation *op) {
              math::CtPopOp>(op);
 }
 
+/// x^y = exp(y * log|x|), negative for a negative x and an odd y, and NaN for
+/// a negative x and a y that is no integer. Upstream's expansion takes the log
+/// of x itself unless y is a constant.
+struct ExpandPow : OpRewritePattern<math::PowFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(math::PowFOp op,
+                                PatternRewriter &rewriter) const override {
+    Type type = op.getType();
+    if (!type.isF32())
+      return rewriter.notifyMatchFailure(op, "not on f32");
+    ImplicitLocOpBuilder b(op.getLoc(), rewriter);
+    Value x = op.getLhs(), y = op.getRhs();
+    auto constant = [&](float value) -> Value {
+      return arith::ConstantOp::create(b, b.getF32FloatAttr(value));
+    };
+    auto compare = [&](arith::CmpFPredicate predicate, Value l, Value r) {
+      return arith::CmpFOp::create(b, predicate, l, r).getResult();
+    };
+    Value log = math::LogOp::create(b, math::AbsFOp::create(b, x));
+    Value magnitude = math::ExpOp::create(b, arith::MulFOp::create(b, y, log));
+
+    Value floor = math::FloorOp::create(b, y);
+    Value half = arith::MulFOp::create(b, y, constant(0.5f));
+    Value isInteger = compare(arith::CmpFPredicate::OEQ, floor, y);
+    Value isOdd = compare(arith::CmpFPredicate::ONE,
+                          math::FloorOp::create(b, half), half);
+    Value negated = arith::NegFOp::create(b, magnitude);
+    Value signedPower = arith::SelectOp::create(b, isOdd, negated, magnitude);
+    Value nan = constant(std::numeric_limits<float>::quiet_NaN());
+    Value ofNegative = arith::SelectOp::create(b, isInteger, signedPower, nan);
+    Value isNegative = compare(arith::CmpFPredicate::OLT, x, constant(0));
+    Value power =
+        arith::SelectOp::create(b, isNegative, ofNegative, magnitude);
+    Value isZero = compare(arith::CmpFPredicate::OEQ, y, constant(0));
+    rewriter.replaceOpWithNewOp<arith::SelectOp>(op, isZero, constant(1),
+                                                 power);
+    return success();
+  }
+};
+
 struct ApproximateMath
     : itera::impl::ApproximateMathPassBase<ApproximateMath> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
     RewritePatternSet patterns(&getContext());
+    patterns.add<ExpandPow>(&getContext());
     math::populateExpansionPatterns(
         patterns, {"acosh", "asinh", "atanh", "ceildivsi", "cosh", "exp2",
-                   "fpowi", "powf", "round", "rsqrt", "sinh", "tan"});
+                   "fpowi", "round", "rsqrt", "sinh", "tan"});
     auto all = [](StringRef) { return true; };
     populateMathF32ExpansionPatterns(patterns, all);
     populateMathPolynomialApproximationPatterns(patterns, all);

@@ -38,10 +38,10 @@ static std::unique_ptr<TargetMachine> createMachine(const EmitOptions &options,
   return std::unique_ptr<TargetMachine>(target->createTargetMachine(
       triple, options.target.cpu, options.target.featureString(), machine,
       Reloc::PIC_, std::nullopt,
-      options.optLevel > 0 ? CodeGenOptLevel::Default : CodeGenOptLevel::Less));
+      options.optLevel > 0 ? CodeGenOptLevel::Default : CodeGenOptLevel::None));
 }
 
-static void optimize(Module &module, TargetMachine &machine, unsigned level) {
+static void optimize(Module &module, TargetMachine &machine) {
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
   CGSCCAnalysisManager components;
@@ -52,9 +52,7 @@ static void optimize(Module &module, TargetMachine &machine, unsigned level) {
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, components, modules);
-  builder
-      .buildPerModuleDefaultPipeline(level > 0 ? OptimizationLevel::O2
-                                               : OptimizationLevel::O1)
+  builder.buildPerModuleDefaultPipeline(OptimizationLevel::O2)
       .run(module, modules);
 }
 
@@ -100,7 +98,8 @@ itera::emitModule(mlir::ModuleOp planned, const ProgramInfo &info,
   for (const LinkedKernel &kernel : kernels)
     addKernelEntry(*module, kernel);
   setFunctionAttributes(*module, options.target);
-  optimize(*module, *machine, options.optLevel);
+  if (options.optLevel > 0)
+    optimize(*module, *machine);
 
   SmallVector<char, 0> bytes;
   raw_svector_ostream stream(bytes);

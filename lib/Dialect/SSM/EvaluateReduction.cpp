@@ -255,11 +255,38 @@ static bool conv(Evaluation &e, ConvOp op) {
   return finish(e, result);
 }
 
+static bool norm(Evaluation &e, NormOp op) {
+  const HostTensor &x = e.operands[0];
+  std::vector<double> values = toDoubles(x), scale, bias;
+  size_t next = 1;
+  if (op.getScale())
+    scale = toDoubles(e.operands[next++]);
+  if (op.getBias())
+    bias = toDoubles(e.operands[next]);
+  double epsilon = op.getEpsilon().convertToDouble();
+  bool isLayer = op.getKind() == NormKind::layer;
+  int64_t size = x.shape().back();
+  for (int64_t begin = 0; begin + size <= x.size() && size > 0; begin += size) {
+    double mean = 0, variance = 0;
+    for (int64_t i = 0; i < size && isLayer; ++i)
+      mean += values[begin + i] / size;
+    for (int64_t i = 0; i < size; ++i)
+      variance += std::pow(values[begin + i] - mean, 2) / size;
+    double factor = 1 / std::sqrt(variance + epsilon);
+    for (int64_t i = 0; i < size; ++i) {
+      double &y = values[begin + i];
+      y = (y - mean) * factor * (scale.empty() ? 1 : scale[i]) +
+          (bias.empty() ? 0 : bias[i]);
+    }
+  }
+  return finish(e, values);
+}
+
 bool ssm::detail::isReduction(Operation *op) {
   if (auto r = dyn_cast<linalg::ReduceOp>(op))
     return !getCombiner(r).empty();
-  return isa<linalg::ContractOp, linalg::SoftmaxOp, CumsumOp, TopKOp, ConvOp>(
-      op);
+  return isa<linalg::ContractOp, linalg::SoftmaxOp, CumsumOp, TopKOp, ConvOp,
+             NormOp>(op);
 }
 
 bool ssm::detail::evaluateReduction(Evaluation &e) {
@@ -281,5 +308,6 @@ bool ssm::detail::evaluateReduction(Evaluation &e) {
         return floats ? topK<double>(e, op) : topK<int64_t>(e, op);
       })
       .Case([&](ConvOp op) { return conv(e, op); })
+      .Case([&](NormOp op) { return norm(e, op); })
       .Default([](Operation *) { return false; });
 }

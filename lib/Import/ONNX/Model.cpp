@@ -118,6 +118,8 @@ mlir::Type onnx_import::getElementType(int type, mlir::MLIRContext *context) {
     return b.getBF16Type();
   case onnx::TensorProto::BOOL:
     return b.getI1Type();
+  case onnx::TensorProto::INT4:
+  case onnx::TensorProto::UINT4:
   case onnx::TensorProto::INT8:
   case onnx::TensorProto::UINT8:
     return b.getI8Type();
@@ -136,7 +138,8 @@ mlir::Type onnx_import::getElementType(int type, mlir::MLIRContext *context) {
 }
 
 bool onnx_import::isUnsignedType(int type) {
-  return type == onnx::TensorProto::UINT8 || type == onnx::TensorProto::UINT16 ||
+  return type == onnx::TensorProto::UINT4 ||
+         type == onnx::TensorProto::UINT8 || type == onnx::TensorProto::UINT16 ||
          type == onnx::TensorProto::UINT32 || type == onnx::TensorProto::UINT64;
 }
 
@@ -309,6 +312,19 @@ static Error readTyped(const onnx::TensorProto &t, ssm::HostTensor &result) {
   }
 }
 
+/// Spreads two 4-bit integers a byte, low nibble first, to a byte each.
+static ssm::HostTensor spreadNibbles(ArrayRef<char> packed, bool isSigned,
+                                     const ssm::HostTensor &like) {
+  char *data;
+  ssm::HostTensor result =
+      ssm::HostTensor::allocate(like.type, like.kind, data);
+  for (int64_t i = 0, n = result.size(); i < n; ++i) {
+    int value = (static_cast<uint8_t>(packed[i / 2]) >> (i % 2 * 4)) & 15;
+    data[i] = isSigned && value > 7 ? value - 16 : value;
+  }
+  return result;
+}
+
 Expected<ssm::HostTensor>
 onnx_import::readTensor(const std::shared_ptr<Model> &model,
                         const onnx::TensorProto &tensor,
@@ -331,12 +347,33 @@ onnx_import::readTensor(const std::shared_ptr<Model> &model,
   result.type = mlir::RankedTensorType::get(shape, element);
   result.kind = *ssm::getElementKind(element);
   int64_t bytes = *count * ssm::getElementBytes(result.kind);
+  bool isSigned = tensor.data_type() == onnx::TensorProto::INT4;
+  bool hasNibbles =
+      isSigned || tensor.data_type() == onnx::TensorProto::UINT4;
+  if (hasNibbles)
+    bytes = (*count + 1) / 2;
   if (tensor.data_location() == onnx::TensorProto::EXTERNAL) {
     if (Error error = readExternal(model, tensor, bytes, result, range))
       return std::move(error);
+    if (hasNibbles) {
+      if (range)
+        *range = {};
+      return spreadNibbles(result.bytes, isSigned, result);
+    }
     return result;
   }
   if (!tensor.has_raw_data()) {
+    if (hasNibbles) {
+      std::string packed;
+      for (int32_t byte : tensor.int32_data())
+        packed.push_back(static_cast<char>(byte));
+      if (static_cast<int64_t>(packed.size()) != bytes)
+        return fail("expected " + Twine(bytes) +
+                    " bytes by type and shape, but got " +
+                    Twine(packed.size()));
+      return spreadNibbles(ArrayRef<char>(packed.data(), packed.size()),
+                           isSigned, result);
+    }
     if (Error error = readTyped(tensor, result))
       return std::move(error);
     return result;
@@ -346,6 +383,8 @@ onnx_import::readTensor(const std::shared_ptr<Model> &model,
     return fail("expected " + Twine(bytes) + " bytes by type and shape, but got " +
                 Twine(raw.size()));
   result.bytes = ArrayRef<char>(raw.data(), raw.size());
+  if (hasNibbles)
+    return spreadNibbles(result.bytes, isSigned, result);
   result.owner = model;
   return result;
 }

@@ -85,6 +85,7 @@ struct KernelBufferization
 };
 
 struct Bufferize : itera::impl::BufferizePassBase<Bufferize> {
+  using Base::Base;
   void runOnOperation() override {
     ModuleOp module = getOperation();
     OpBuilder b(&getContext());
@@ -103,6 +104,7 @@ struct Bufferize : itera::impl::BufferizePassBase<Bufferize> {
     options.bufferizeFunctionBoundaries = true;
     options.setFunctionBoundaryTypeConversion(LayoutMapOption::IdentityLayoutMap);
     options.allowReturnAllocsFromLoops = false;
+    options.copyBeforeWrite = !analyze;
     BufferizationState state;
     LogicalResult result = runOneShotModuleBufferize(module, options, state);
     if (kernels)

@@ -3,6 +3,8 @@
 #include "itera/Transforms/Plan/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Tensor/Transforms/Transforms.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
@@ -63,6 +65,11 @@ struct InsertPad : OpRewritePattern<tensor::PadOp> {
 struct PrepareBufferization
     : itera::impl::PrepareBufferizationPassBase<PrepareBufferization> {
   void runOnOperation() override {
+    // While exponents are constants: x^2 is a product, not an exp of a log.
+    RewritePatternSet powers(&getContext());
+    populateMathAlgebraicSimplificationPatterns(powers);
+    walkAndApplyPatterns(getOperation(), std::move(powers));
+
     RewritePatternSet patterns(&getContext());
     tensor::populateDecomposeTensorConcatPatterns(patterns);
     patterns.add<FillSplat, InsertPad>(&getContext());

@@ -4,14 +4,11 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/Utils/ReshapeOpsUtils.h"
-#include "mlir/IR/Matchers.h"
-#include "mlir/IR/PatternMatch.h"
-#include "mlir/Transforms/RegionUtils.h"
 #include <cmath>
 
 using namespace mlir;
 using namespace itera;
+using namespace itera::raise;
 
 //===----------------------------------------------------------------------===//
 // Constants
@@ -37,7 +34,7 @@ static std::optional<double> splatOf(Attribute attribute) {
   return value.convertToDouble();
 }
 
-std::optional<double> itera::matchSplat(Value value) {
+std::optional<double> itera::raise::matchSplat(Value value) {
   Operation *op = value.getDefiningOp();
   if (!op)
     return std::nullopt;
@@ -55,7 +52,7 @@ std::optional<double> itera::matchSplat(Value value) {
   return std::nullopt;
 }
 
-std::optional<int64_t> itera::matchIntegerSplat(Value value) {
+std::optional<int64_t> itera::raise::matchIntegerSplat(Value value) {
   Operation *op = value.getDefiningOp();
   if (!op)
     return std::nullopt;
@@ -77,7 +74,7 @@ std::optional<int64_t> itera::matchIntegerSplat(Value value) {
   return std::nullopt;
 }
 
-double itera::constantTolerance(Value value) {
+double itera::raise::constantTolerance(Value value) {
   auto type = dyn_cast<FloatType>(getElementTypeOrSelf(value.getType()));
   if (!type)
     return 0;
@@ -86,16 +83,11 @@ double itera::constantTolerance(Value value) {
   return std::max(std::ldexp(1.0, 1 - int(type.getFPMantissaWidth())), 1e-6);
 }
 
-bool itera::isNear(double actual, double expected, double tolerance) {
+bool itera::raise::isNear(double actual, double expected, double tolerance) {
   return std::abs(actual - expected) <= tolerance * std::abs(expected);
 }
 
-bool itera::isSplatNear(Value value, double expected) {
-  std::optional<double> splat = matchSplat(value);
-  return splat && isNear(*splat, expected, constantTolerance(value));
-}
-
-bool itera::isZero(Value value) {
+bool itera::raise::isZero(Value value) {
   if (isa<FloatType>(getElementTypeOrSelf(value.getType())))
     return matchSplat(value) == 0.0;
   return matchIntegerSplat(value) == int64_t(0);
@@ -116,13 +108,15 @@ static bool isConstantExpression(Value value, unsigned depth) {
          });
 }
 
-bool itera::isConstant(Value value) { return isConstantExpression(value, 8); }
+bool itera::raise::isConstant(Value value) {
+  return isConstantExpression(value, 8);
+}
 
 //===----------------------------------------------------------------------===//
 // Shapes
 //===----------------------------------------------------------------------===//
 
-Value itera::skipReshapes(Value value) {
+Value itera::raise::skipReshapes(Value value) {
   while (Operation *op = value.getDefiningOp()) {
     if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op))
       break;
@@ -131,7 +125,7 @@ Value itera::skipReshapes(Value value) {
   return value;
 }
 
-Value itera::matchRows(Value value) {
+Value itera::raise::matchRows(Value value) {
   auto broadcast = value.getDefiningOp<linalg::BroadcastOp>();
   if (!broadcast || broadcast.getDimensions().size() != 1 ||
       broadcast.getDimensions()[0] != rankOf(value) - 1)
@@ -146,11 +140,11 @@ static std::optional<int64_t> dimBeforeReshape(Operation *op, int64_t dim) {
   SmallVector<ReassociationIndices> groups =
       collapse ? collapse.getReassociationIndices()
                : cast<tensor::ExpandShapeOp>(op).getReassociationIndices();
-  int64_t size = itera::shapeOf(op->getResult(0))[dim];
+  int64_t size = shapeOf(op->getResult(0))[dim];
   if (!collapse) {
     for (auto [index, group] : llvm::enumerate(groups))
       if (llvm::is_contained(group, dim))
-        return itera::shapeOf(op->getOperand(0))[index] == size
+        return shapeOf(op->getOperand(0))[index] == size
                    ? std::optional<int64_t>(index)
                    : std::nullopt;
     return std::nullopt;
@@ -158,21 +152,25 @@ static std::optional<int64_t> dimBeforeReshape(Operation *op, int64_t dim) {
   if (groups.empty())
     return std::nullopt;
   for (int64_t inner : groups[dim])
-    if (itera::shapeOf(op->getOperand(0))[inner] == size)
+    if (shapeOf(op->getOperand(0))[inner] == size)
       return inner;
   return std::nullopt;
 }
 
-Value itera::matchVectorAlong(OpBuilder &builder, Value value, int64_t dim) {
-  RankedTensorType type = tensorTypeOf(value);
+Value itera::raise::matchVectorAlong(OpBuilder &builder, Value value,
+                                     int64_t dim) {
+  RankedTensorType type = typeOf(value);
   int64_t size = type.getDimSize(dim);
   auto vector = RankedTensorType::get({size}, type.getElementType());
-  if (auto constant = value.getDefiningOp<arith::ConstantOp>()) {
-    auto elements = dyn_cast<DenseElementsAttr>(constant.getValue());
-    if (elements && elements.isSplat())
-      return arith::ConstantOp::create(builder, value.getLoc(),
-                                       elements.resizeSplat(vector));
-  }
+  if (auto constant = value.getDefiningOp<arith::ConstantOp>())
+    if (auto elements = dyn_cast<DenseElementsAttr>(constant.getValue())) {
+      if (elements.isSplat())
+        return arith::ConstantOp::create(builder, value.getLoc(),
+                                         elements.resizeSplat(vector));
+      if (elements.getNumElements() == size)
+        return arith::ConstantOp::create(builder, value.getLoc(),
+                                         elements.reshape(vector));
+    }
   while (Operation *op = value.getDefiningOp()) {
     if (auto broadcast = dyn_cast<linalg::BroadcastOp>(op)) {
       ArrayRef<int64_t> added = broadcast.getDimensions();
@@ -189,62 +187,16 @@ Value itera::matchVectorAlong(OpBuilder &builder, Value value, int64_t dim) {
     }
     value = op->getOperand(0);
   }
-  if (tensorTypeOf(value).getNumElements() != size)
+  if (typeOf(value).getNumElements() != size)
     return {};
   return reshape(builder, value.getLoc(), value, {size});
-}
-
-Value itera::transpose(OpBuilder &builder, Location loc, Value value,
-                       ArrayRef<int64_t> permutation) {
-  if (llvm::equal(permutation, llvm::seq<int64_t>(0, permutation.size())))
-    return value;
-  RankedTensorType type = tensorTypeOf(value);
-  SmallVector<int64_t> shape;
-  for (int64_t dim : permutation)
-    shape.push_back(type.getDimSize(dim));
-  Value init =
-      tensor::EmptyOp::create(builder, loc, shape, type.getElementType());
-  return linalg::TransposeOp::create(builder, loc, value, init, permutation)
-      ->getResult(0);
-}
-
-Value itera::reshape(OpBuilder &builder, Location loc, Value value,
-                     ArrayRef<int64_t> shape) {
-  RankedTensorType type = tensorTypeOf(value);
-  if (type.getShape() == shape)
-    return value;
-  RankedTensorType result = type.clone(shape);
-  if (type.getRank() > result.getRank()) {
-    if (auto groups = getReassociationIndicesForReshape(type, result))
-      return tensor::CollapseShapeOp::create(builder, loc, result, value,
-                                             *groups);
-  } else if (type.getRank() < result.getRank()) {
-    if (auto groups = getReassociationIndicesForReshape(type, result))
-      return tensor::ExpandShapeOp::create(builder, loc, result, value,
-                                           *groups);
-  }
-  auto all = [](int64_t rank) {
-    SmallVector<ReassociationIndices> groups;
-    if (rank > 0)
-      groups.emplace_back(llvm::to_vector<2>(llvm::seq<int64_t>(0, rank)));
-    return groups;
-  };
-  Value flat = value;
-  if (type.getRank() > 1)
-    flat = tensor::CollapseShapeOp::create(builder, loc,
-                                           type.clone({type.getNumElements()}),
-                                           value, all(type.getRank()));
-  if (result.getRank() == 1)
-    return flat;
-  return tensor::ExpandShapeOp::create(builder, loc, result, flat,
-                                       all(result.getRank()));
 }
 
 //===----------------------------------------------------------------------===//
 // Arithmetic
 //===----------------------------------------------------------------------===//
 
-Value itera::matchSquare(Value value) {
+Value itera::raise::matchSquare(Value value) {
   if (auto mul = value.getDefiningOp<arith::MulFOp>())
     return mul.getLhs() == mul.getRhs() ? mul.getLhs() : Value();
   auto power = value.getDefiningOp<math::PowFOp>();
@@ -253,7 +205,7 @@ Value itera::matchSquare(Value value) {
   return {};
 }
 
-Value itera::matchNegation(Value value) {
+Value itera::raise::matchNegation(Value value) {
   if (auto negation = value.getDefiningOp<arith::NegFOp>())
     return negation.getOperand();
   if (auto sub = value.getDefiningOp<arith::SubFOp>())
@@ -268,7 +220,7 @@ Value itera::matchNegation(Value value) {
   return result;
 }
 
-Value itera::matchSum(Value value, ArrayRef<int64_t> dims) {
+Value itera::raise::matchSum(Value value, ArrayRef<int64_t> dims) {
   auto reduce = value.getDefiningOp<linalg::ReduceOp>();
   if (!reduce || reduce.getInputs().size() != 1 ||
       reduce.getDimensions() != dims || !isZero(reduce.getInits()[0]))
@@ -287,11 +239,11 @@ Value itera::matchSum(Value value, ArrayRef<int64_t> dims) {
   return reduce.getInputs()[0];
 }
 
-Value itera::matchRowSum(Value value) {
+Value itera::raise::matchRowSum(Value value) {
   return matchSum(value, {rankOf(value)});
 }
 
-Value itera::matchRowMean(Value value) {
+Value itera::raise::matchRowMean(Value value) {
   Value x;
   auto accept = [&](Value sum, double factor, double tolerance) {
     Value input = matchRowSum(skipReshapes(sum));
@@ -317,8 +269,8 @@ Value itera::matchRowMean(Value value) {
 // Driver
 //===----------------------------------------------------------------------===//
 
-void itera::visitAndClean(Operation *root,
-                          llvm::function_ref<void(Operation *)> visit) {
+void itera::raise::visitAndClean(Operation *root,
+                                 llvm::function_ref<void(Operation *)> visit) {
   // The list is made first, so that `visit` can create ops. The scalar bodies
   // of linalg ops are none of its business.
   SmallVector<Operation *> ops;
@@ -329,10 +281,7 @@ void itera::visitAndClean(Operation *root,
   });
   for (Operation *op : ops)
     visit(op);
-  removeUnused(root);
-}
-
-void itera::removeUnused(Operation *root) {
-  IRRewriter rewriter(root->getContext());
-  (void)runRegionDCE(rewriter, root->getRegions());
+  for (Region &region : root->getRegions())
+    for (Block &block : region)
+      eraseDeadOps(block);
 }

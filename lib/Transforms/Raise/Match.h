@@ -6,6 +6,8 @@
 #ifndef ITERA_LIB_TRANSFORMS_RAISE_MATCH_H
 #define ITERA_LIB_TRANSFORMS_RAISE_MATCH_H
 
+#include "TensorUtils.h"
+
 #include "itera/Dialect/SSM/SSM.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -13,17 +15,12 @@
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include <optional>
 
-namespace itera {
+namespace itera::raise {
 
-inline mlir::RankedTensorType tensorTypeOf(mlir::Value value) {
-  return llvm::cast<mlir::RankedTensorType>(value.getType());
-}
 inline llvm::ArrayRef<int64_t> shapeOf(mlir::Value value) {
-  return tensorTypeOf(value).getShape();
+  return typeOf(value).getShape();
 }
-inline int64_t rankOf(mlir::Value value) {
-  return tensorTypeOf(value).getRank();
-}
+inline int64_t rankOf(mlir::Value value) { return typeOf(value).getRank(); }
 
 /// The one value of a constant all of whose elements are equal; also of a
 /// scalar constant, a fill or a broadcast of one, and of its square root.
@@ -38,9 +35,6 @@ double constantTolerance(mlir::Value value);
 
 /// Whether `actual` is `expected` within `tolerance`, relative to `expected`.
 bool isNear(double actual, double expected, double tolerance);
-
-/// Whether all elements are `expected` within rounding.
-bool isSplatNear(mlir::Value value, double expected);
 
 /// Whether all elements are exactly zero.
 bool isZero(mlir::Value value);
@@ -91,24 +85,11 @@ bool matchCommutative(
   return accept(lhs, rhs) || accept(rhs, lhs);
 }
 
-/// The value with its dimensions permuted; the value itself when the
-/// permutation is the identity.
-mlir::Value transpose(mlir::OpBuilder &builder, mlir::Location loc,
-                      mlir::Value value, llvm::ArrayRef<int64_t> permutation);
-
-/// The value with another shape of as many elements: at most a collapse_shape
-/// and an expand_shape.
-mlir::Value reshape(mlir::OpBuilder &builder, mlir::Location loc,
-                    mlir::Value value, llvm::ArrayRef<int64_t> shape);
-
 /// Calls `visit` for every op, in program order, then removes what became
 /// unused. `visit` may replace uses but must not erase.
 void visitAndClean(mlir::Operation *root,
                    llvm::function_ref<void(mlir::Operation *)> visit);
 
-/// Removes the ops whose results nobody uses.
-void removeUnused(mlir::Operation *root);
-
-} // namespace itera
+} // namespace itera::raise
 
 #endif // ITERA_LIB_TRANSFORMS_RAISE_MATCH_H

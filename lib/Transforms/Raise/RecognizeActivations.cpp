@@ -22,6 +22,7 @@ namespace itera {
 
 using namespace mlir;
 using namespace itera;
+using namespace itera::raise;
 
 //===----------------------------------------------------------------------===//
 // Sigmoid, silu, softplus
@@ -210,8 +211,8 @@ struct Polynomial {
   bool isNear(const Polynomial &expected, double tolerance) const {
     for (unsigned j = 0; j < 2; ++j)
       for (unsigned i = 0; i < 4; ++i)
-        if (!itera::isNear(coefficient[j][i], expected.coefficient[j][i],
-                           tolerance))
+        if (!itera::raise::isNear(coefficient[j][i], expected.coefficient[j][i],
+                                  tolerance))
           return false;
     return true;
   }
@@ -332,7 +333,7 @@ static bool raiseGelu(Operation *e) {
 //===----------------------------------------------------------------------===//
 
 /// The value that replaces the op's result, or nothing.
-static Value raise(Operation *op) {
+static Value raiseOp(Operation *op) {
   OpBuilder builder(op);
   if (auto div = dyn_cast<arith::DivFOp>(op))
     return raiseDivision(builder, div);
@@ -360,7 +361,7 @@ struct RecognizeActivationsPass
         return;
       if (isa<math::ErfOp, math::TanhOp>(op)) {
         numRaised += raiseGelu(op);
-      } else if (Value value = raise(op)) {
+      } else if (Value value = raiseOp(op)) {
         op->getResult(0).replaceAllUsesWith(value);
         ++numRaised;
       }

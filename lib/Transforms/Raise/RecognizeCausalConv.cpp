@@ -22,6 +22,7 @@ namespace itera {
 
 using namespace mlir;
 using namespace itera;
+using namespace itera::raise;
 
 namespace {
 /// What a convolution slides over.
@@ -68,7 +69,7 @@ static Value sliceTime(OpBuilder &builder, Location loc, Value value,
   shape[2] = size;
   SmallVector<int64_t> offsets{0, 0, offset}, strides{1, 1, 1};
   return tensor::ExtractSliceOp::create(
-      builder, loc, tensorTypeOf(value).clone(shape), value,
+      builder, loc, typeOf(value).clone(shape), value,
       getAsIndexOpFoldResult(builder.getContext(), offsets),
       getAsIndexOpFoldResult(builder.getContext(), shape),
       getAsIndexOpFoldResult(builder.getContext(), strides));
@@ -138,17 +139,17 @@ static bool raiseConv(ssm::ConvOp conv) {
   Location loc = conv.getLoc();
   Value past;
   if (pastLength > 0 && taps > 1)
-    past = transpose(builder, loc,
-                     sliceTime(builder, loc, frames->past,
-                               pastLength - (taps - 1), taps - 1),
-                     {0, 2, 1});
+    past = permute(builder, loc,
+                   sliceTime(builder, loc, frames->past,
+                             pastLength - (taps - 1), taps - 1),
+                   {0, 2, 1});
   Value weight = reshape(builder, loc, conv.getWeight(),
                          {shapeOf(conv.getWeight())[0], taps});
-  Value x = transpose(builder, loc, frames->x, {0, 2, 1});
+  Value x = permute(builder, loc, frames->x, {0, 2, 1});
   auto causal =
       ssm::CausalConv1dOp::create(builder, loc, x.getType(), x, weight,
                                   conv.getBias(), past, ssm::Activation::none);
-  Value y = transpose(builder, loc, causal.getY(), {0, 2, 1});
+  Value y = permute(builder, loc, causal.getY(), {0, 2, 1});
   if (whole) {
     conv.getY().replaceAllUsesWith(y);
   } else {

@@ -12,6 +12,7 @@ namespace itera {
 
 using namespace mlir;
 using namespace itera;
+using namespace itera::raise;
 
 namespace {
 struct RecognizeEmbeddingPass
@@ -21,7 +22,7 @@ struct RecognizeEmbeddingPass
       auto gather = dyn_cast<ssm::GatherOp>(op);
       if (!gather || gather.getDim() != 0 || rankOf(gather.getData()) != 2 ||
           !isa<FloatType>(getElementTypeOrSelf(gather.getType())) ||
-          !isConstant(gather.getData()))
+          !isConstant(gather.getData()) || matchSplat(gather.getData()))
         return;
       OpBuilder builder(gather);
       gather.getY().replaceAllUsesWith(ssm::EmbeddingOp::create(

@@ -31,6 +31,7 @@ namespace itera {
 
 using namespace mlir;
 using namespace itera;
+using namespace itera::raise;
 
 using Dims = SmallVector<int64_t, 4>;
 
@@ -54,8 +55,8 @@ public:
     OpBuilder builder(weight.getContext());
     builder.setInsertionPointAfterValue(weight);
     Location loc = weight.getLoc();
-    Value result = reshape(
-        builder, loc, transpose(builder, loc, weight, permutation), {n, k});
+    Value result = reshape(builder, loc,
+                           permute(builder, loc, weight, permutation), {n, k});
     cache[weight].emplace_back(Dims(permutation), result);
     return result;
   }
@@ -216,8 +217,7 @@ static bool raiseLinear(linalg::ContractOp contract, WeightCache &weights) {
   Dims rows;
   for (int64_t dim : form->xRows)
     rows.push_back(shapeOf(form->x)[dim]);
-  Value x =
-      transpose(builder, loc, form->x, joined(form->xRows, form->xReduced));
+  Value x = permute(builder, loc, form->x, joined(form->xRows, form->xReduced));
   x = reshape(builder, loc, x, joined(rows, {k}));
   auto linear = ssm::LinearOp::create(
       builder, loc, RankedTensorType::get(joined(rows, {n}), element), x,
@@ -231,8 +231,7 @@ static bool raiseLinear(linalg::ContractOp contract, WeightCache &weights) {
   Dims inverse(order.size());
   for (auto [index, dim] : llvm::enumerate(order))
     inverse[dim] = index;
-  contract->getResult(0).replaceAllUsesWith(
-      transpose(builder, loc, y, inverse));
+  contract->getResult(0).replaceAllUsesWith(permute(builder, loc, y, inverse));
   takeBias(linear);
   return true;
 }
@@ -261,12 +260,12 @@ static bool raisePointwise(ssm::ConvOp conv, WeightCache &weights) {
   last.push_back(1);
   OpBuilder builder(conv);
   Location loc = conv.getLoc();
-  Value x = transpose(builder, loc, conv.getX(), last);
+  Value x = permute(builder, loc, conv.getX(), last);
   Dims shape(shapeOf(x));
   shape.back() = kernel[0];
   Value y = ssm::LinearOp::create(builder, loc, conv.getType().clone(shape), x,
                                   weight, conv.getBias());
-  conv.getY().replaceAllUsesWith(transpose(builder, loc, y, second));
+  conv.getY().replaceAllUsesWith(permute(builder, loc, y, second));
   return true;
 }
 

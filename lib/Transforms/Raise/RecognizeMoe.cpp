@@ -28,6 +28,7 @@ namespace itera {
 
 using namespace mlir;
 using namespace itera;
+using namespace itera::raise;
 
 namespace {
 /// What one scatter of the chain does.
@@ -43,7 +44,7 @@ class RowMatcher {
 public:
   explicit RowMatcher(ssm::NonzeroOp nonzero)
       : mask(nonzero.getX()), indices(nonzero.getIndices()),
-        maskShape(shapeOf(mask)), tokens(tensorTypeOf(mask).getNumElements()) {}
+        maskShape(shapeOf(mask)), tokens(typeOf(mask).getNumElements()) {}
 
   /// Whether the tuples [n, r] point to the nonzero elements' rows in data.
   bool isRowTuple(Value tuples, Value data) const;
@@ -162,8 +163,9 @@ bool RowMatcher::isRowTuple(Value tuples, Value data) const {
   if (auto concat = tuples.getDefiningOp<tensor::ConcatOp>();
       concat && concat.getDim() == 1)
     parts = llvm::to_vector(concat.getInputs());
-  auto transpose = tuples.getDefiningOp<linalg::TransposeOp>();
-  if (transpose && transpose.getInput() == indices) {
+  auto transpose = skipReshapes(tuples).getDefiningOp<linalg::TransposeOp>();
+  if (transpose && transpose.getInput() == indices &&
+      shapeOf(transpose->getResult(0)) == shapeOf(tuples)) {
     Coefficients row(length, 1);
     for (int64_t dim = length - 2; dim >= 0; --dim)
       row[dim] = row[dim + 1] * shape[dim + 1];
@@ -451,13 +453,13 @@ static bool raiseMoe(ssm::ScatterNdOp scatter,
   if (experts.empty())
     return false;
   Expert first = experts[0];
-  int64_t tokens = tensorTypeOf(rowsOf(scatter).getX()).getNumElements();
+  int64_t tokens = typeOf(rowsOf(scatter).getX()).getNumElements();
   int64_t slots = shapeOf(first.selected).back();
   int64_t width = shapeOf(first.up.getWeight())[1];
   RankedTensorType type = scatter.getType();
-  if (tensorTypeOf(first.x).getNumElements() != tokens * width ||
-      tensorTypeOf(first.gates).getNumElements() != tokens * slots ||
-      tensorTypeOf(first.selected).getNumElements() != tokens * slots ||
+  if (typeOf(first.x).getNumElements() != tokens * width ||
+      typeOf(first.gates).getNumElements() != tokens * slots ||
+      typeOf(first.selected).getNumElements() != tokens * slots ||
       type.getNumElements() != tokens * width ||
       shapeOf(first.down.getWeight())[0] != width)
     return false;
@@ -489,7 +491,7 @@ struct RecognizeMoePass : itera::impl::RecognizeMoePassBase<RecognizeMoePass> {
     for (ssm::ScatterNdOp scatter : llvm::reverse(scatters))
       if (!members.contains(scatter))
         numRaised += raiseMoe(scatter, members);
-    removeUnused(getOperation());
+    eraseDeadOps(getOperation().getBody().front());
   }
 };
 } // namespace

@@ -22,6 +22,7 @@ namespace itera {
 
 using namespace mlir;
 using namespace itera;
+using namespace itera::raise;
 
 namespace {
 struct Norm {

@@ -106,6 +106,94 @@ func.func @moe(%x: tensor<2x3x4xf32>, %router: tensor<2x3x2xf32>) -> tensor<2x3x
   return %y2 : tensor<2x3x4xf32>
 }
 
+// The index tuples may be all columns at once.
+// CHECK-LABEL: func @tuples_at_once
+func.func @tuples_at_once(%x: tensor<2x3x4xf32>, %router: tensor<2x3x2xf32>) -> tensor<2x3x4xf32> {
+  // CHECK: ssm.moe
+  %wu0 = ssm.weight "up0" dense_resource<up0> : tensor<5x4xf32>
+  %wd0 = ssm.weight "down0" dense_resource<down0> : tensor<4x5xf32>
+  %wu1 = ssm.weight "up1" dense_resource<up1> : tensor<5x4xf32>
+  %wd1 = ssm.weight "down1" dense_resource<down1> : tensor<4x5xf32>
+  %no_votes = arith.constant dense<0> : tensor<2x3xi64>
+  %no_gate = arith.constant dense<0.0> : tensor<6xf32>
+  %three = arith.constant dense<3> : tensor<6xi64>
+  %y0 = arith.constant dense<0.0> : tensor<2x3x4xf32>
+  %ie = tensor.empty() : tensor<6x2xi64>
+  %ye = tensor.empty() : tensor<6x4xf32>
+  %top, %selected = ssm.top_k %router dim 2 : tensor<2x3x2xf32> -> tensor<2x3x2xf32>, tensor<2x3x2xi64>
+  %gates = linalg.softmax dimension(2) ins(%top : tensor<2x3x2xf32>) outs(%top : tensor<2x3x2xf32>) -> tensor<2x3x2xf32>
+  %flat = tensor.collapse_shape %x [[0, 1], [2]] : tensor<2x3x4xf32> into tensor<6x4xf32>
+  %flat_selected = tensor.collapse_shape %selected [[0, 1], [2]] : tensor<2x3x2xi64> into tensor<6x2xi64>
+  %flat_gates = tensor.collapse_shape %gates [[0, 1], [2]] : tensor<2x3x2xf32> into tensor<6x2xf32>
+  %id0 = arith.constant dense<0> : tensor<2x3x2xi64>
+  %eq0 = arith.cmpi eq, %selected, %id0 : tensor<2x3x2xi64>
+  %one0 = arith.extui %eq0 : tensor<2x3x2xi1> to tensor<2x3x2xi64>
+  %votes0 = linalg.reduce { arith.addi } ins(%one0 : tensor<2x3x2xi64>) outs(%no_votes : tensor<2x3xi64>) dimensions = [2]
+  %mask0 = arith.cmpi sgt, %votes0, %no_votes : tensor<2x3xi64>
+  %i0, %n0 = ssm.nonzero %mask0 : tensor<2x3xi1> -> tensor<2x6xi64>, tensor<i64>
+  %it0 = linalg.transpose ins(%i0 : tensor<2x6xi64>) outs(%ie : tensor<6x2xi64>) permutation = [1, 0]
+  %be0 = tensor.extract_slice %it0[0, 0] [6, 1] [1, 1] : tensor<6x2xi64> to tensor<6x1xi64>
+  %b0 = tensor.collapse_shape %be0 [[0, 1]] : tensor<6x1xi64> into tensor<6xi64>
+  %te0 = tensor.extract_slice %it0[0, 1] [6, 1] [1, 1] : tensor<6x2xi64> to tensor<6x1xi64>
+  %t0 = tensor.collapse_shape %te0 [[0, 1]] : tensor<6x1xi64> into tensor<6xi64>
+  %off0 = arith.muli %b0, %three : tensor<6xi64>
+  %row0 = arith.addi %t0, %off0 : tensor<6xi64>
+  %x0 = ssm.gather %flat, %row0 dim 0 : tensor<6x4xf32>, tensor<6xi64> -> tensor<6x4xf32>
+  %up0 = ssm.linear %x0, %wu0 : tensor<6x4xf32>, tensor<5x4xf32> -> tensor<6x5xf32>
+  %act0 = ssm.gelu %up0 : tensor<6x5xf32>
+  %down0 = ssm.linear %act0, %wd0 : tensor<6x5xf32>, tensor<4x5xf32> -> tensor<6x4xf32>
+  %sel0 = ssm.gather %flat_selected, %row0 dim 0 : tensor<6x2xi64>, tensor<6xi64> -> tensor<6x2xi64>
+  %idr0 = arith.constant dense<0> : tensor<6x2xi64>
+  %eqr0 = arith.cmpi eq, %sel0, %idr0 : tensor<6x2xi64>
+  %gr0 = ssm.gather %flat_gates, %row0 dim 0 : tensor<6x2xf32>, tensor<6xi64> -> tensor<6x2xf32>
+  %onr0 = arith.uitofp %eqr0 : tensor<6x2xi1> to tensor<6x2xf32>
+  %gm0 = arith.mulf %gr0, %onr0 : tensor<6x2xf32>
+  %g0 = linalg.reduce { arith.addf } ins(%gm0 : tensor<6x2xf32>) outs(%no_gate : tensor<6xf32>) dimensions = [1]
+  %gb0 = linalg.broadcast ins(%g0 : tensor<6xf32>) outs(%ye : tensor<6x4xf32>) dimensions = [1]
+  %w0 = arith.mulf %down0, %gb0 : tensor<6x4xf32>
+  %pf0 = tensor.collapse_shape %y0 [[0, 1], [2]] : tensor<2x3x4xf32> into tensor<6x4xf32>
+  %p0 = ssm.gather %pf0, %row0 dim 0 : tensor<6x4xf32>, tensor<6xi64> -> tensor<6x4xf32>
+  %u0 = arith.addf %p0, %w0 : tensor<6x4xf32>
+  %ax0 = tensor.expand_shape %it0 [[0], [1, 2]] output_shape [6, 2, 1] : tensor<6x2xi64> into tensor<6x2x1xi64>
+  %at0 = tensor.collapse_shape %ax0 [[0], [1, 2]] : tensor<6x2x1xi64> into tensor<6x2xi64>
+  %y1 = ssm.scatter_nd %y0, %at0, %u0 valid(%n0 : tensor<i64>) replace : tensor<2x3x4xf32>, tensor<6x2xi64>, tensor<6x4xf32>
+  %id1 = arith.constant dense<1> : tensor<2x3x2xi64>
+  %eq1 = arith.cmpi eq, %selected, %id1 : tensor<2x3x2xi64>
+  %one1 = arith.extui %eq1 : tensor<2x3x2xi1> to tensor<2x3x2xi64>
+  %votes1 = linalg.reduce { arith.addi } ins(%one1 : tensor<2x3x2xi64>) outs(%no_votes : tensor<2x3xi64>) dimensions = [2]
+  %mask1 = arith.cmpi sgt, %votes1, %no_votes : tensor<2x3xi64>
+  %i1, %n1 = ssm.nonzero %mask1 : tensor<2x3xi1> -> tensor<2x6xi64>, tensor<i64>
+  %it1 = linalg.transpose ins(%i1 : tensor<2x6xi64>) outs(%ie : tensor<6x2xi64>) permutation = [1, 0]
+  %be1 = tensor.extract_slice %it1[0, 0] [6, 1] [1, 1] : tensor<6x2xi64> to tensor<6x1xi64>
+  %b1 = tensor.collapse_shape %be1 [[0, 1]] : tensor<6x1xi64> into tensor<6xi64>
+  %te1 = tensor.extract_slice %it1[0, 1] [6, 1] [1, 1] : tensor<6x2xi64> to tensor<6x1xi64>
+  %t1 = tensor.collapse_shape %te1 [[0, 1]] : tensor<6x1xi64> into tensor<6xi64>
+  %off1 = arith.muli %b1, %three : tensor<6xi64>
+  %row1 = arith.addi %t1, %off1 : tensor<6xi64>
+  %x1 = ssm.gather %flat, %row1 dim 0 : tensor<6x4xf32>, tensor<6xi64> -> tensor<6x4xf32>
+  %up1 = ssm.linear %x1, %wu1 : tensor<6x4xf32>, tensor<5x4xf32> -> tensor<6x5xf32>
+  %act1 = ssm.gelu %up1 : tensor<6x5xf32>
+  %down1 = ssm.linear %act1, %wd1 : tensor<6x5xf32>, tensor<4x5xf32> -> tensor<6x4xf32>
+  %sel1 = ssm.gather %flat_selected, %row1 dim 0 : tensor<6x2xi64>, tensor<6xi64> -> tensor<6x2xi64>
+  %idr1 = arith.constant dense<1> : tensor<6x2xi64>
+  %eqr1 = arith.cmpi eq, %sel1, %idr1 : tensor<6x2xi64>
+  %gr1 = ssm.gather %flat_gates, %row1 dim 0 : tensor<6x2xf32>, tensor<6xi64> -> tensor<6x2xf32>
+  %onr1 = arith.uitofp %eqr1 : tensor<6x2xi1> to tensor<6x2xf32>
+  %gm1 = arith.mulf %gr1, %onr1 : tensor<6x2xf32>
+  %g1 = linalg.reduce { arith.addf } ins(%gm1 : tensor<6x2xf32>) outs(%no_gate : tensor<6xf32>) dimensions = [1]
+  %gb1 = linalg.broadcast ins(%g1 : tensor<6xf32>) outs(%ye : tensor<6x4xf32>) dimensions = [1]
+  %w1 = arith.mulf %down1, %gb1 : tensor<6x4xf32>
+  %pf1 = tensor.collapse_shape %y1 [[0, 1], [2]] : tensor<2x3x4xf32> into tensor<6x4xf32>
+  %p1 = ssm.gather %pf1, %row1 dim 0 : tensor<6x4xf32>, tensor<6xi64> -> tensor<6x4xf32>
+  %u1 = arith.addf %p1, %w1 : tensor<6x4xf32>
+  %ax1 = tensor.expand_shape %it1 [[0], [1, 2]] output_shape [6, 2, 1] : tensor<6x2xi64> into tensor<6x2x1xi64>
+  %at1 = tensor.collapse_shape %ax1 [[0], [1, 2]] : tensor<6x2x1xi64> into tensor<6x2xi64>
+  %y2 = ssm.scatter_nd %y1, %at1, %u1 valid(%n1 : tensor<i64>) replace : tensor<2x3x4xf32>, tensor<6x2xi64>, tensor<6x4xf32>
+  return %y2 : tensor<2x3x4xf32>
+}
+
+// -----
+
 // With one slot per token there is nothing to sum over.
 // CHECK-LABEL: func @one_slot
 func.func @one_slot(%x: tensor<2x3x4xf32>, %router: tensor<2x3x2xf32>) -> tensor<2x3x4xf32> {

@@ -53,7 +53,7 @@ enum class OutputKind { object, assembly, llvm };
 
 struct EmitOptions {
   TargetSpec target;
-  /// 0: little optimisation; above: all of LLVM's -O2 and fused multiply-adds.
+  /// 0: no optimisation; above: all of LLVM's -O2 and fused multiply-adds.
   unsigned optLevel = 2;
 };
 

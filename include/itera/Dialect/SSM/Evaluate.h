@@ -18,6 +18,8 @@ class OpBuilder;
 
 namespace itera::ssm {
 
+class ScanOp;
+
 /// How an element lies in host memory: floats and integers in their own width,
 /// i1 and i4 in one byte each.
 enum class ElementKind { I1, I8, I16, I32, I64, F16, BF16, F32, F64 };
@@ -87,12 +89,17 @@ public:
   /// The value's data, or nothing: then `getReason` says which op is in the
   /// way. Results are kept: do not erase evaluated ops before `forget`.
   std::optional<HostTensor> evaluate(mlir::Value value);
+  /// Makes `value`, for example a function's argument, stand for `data`.
+  void bind(mlir::Value value, HostTensor data) {
+    known[value] = std::move(data);
+  }
   /// Drops what is kept for `value`.
   void forget(mlir::Value value) { known.erase(value); }
   llvm::StringRef getReason() const { return reason; }
 
 private:
   bool compute(mlir::Operation *op);
+  bool computeScan(ScanOp scan);
 
   Limits limits;
   int64_t spent = 0;

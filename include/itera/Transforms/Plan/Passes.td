@@ -36,10 +36,12 @@ def PrepareBufferizationPass : Pass<"ssm-prepare-bufferization", "::mlir::func::
   let description = [{
     `tensor.concat` becomes inserts into one destination; a big splat constant
     becomes a fill, so that it takes no space in the artefact; `tensor.pad`
-    with a constant becomes a fill and an insert.
+    with a constant becomes a fill and an insert. A power with a small constant
+    exponent becomes products, while the exponent can still be seen.
   }];
   let dependentDialects = [
-    "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+    "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+    "::mlir::tensor::TensorDialect"];
 }
 
 def BufferizePass : Pass<"ssm-bufferize", "::mlir::ModuleOp"> {
@@ -49,7 +51,13 @@ def BufferizePass : Pass<"ssm-bufferize", "::mlir::ModuleOp"> {
     nested module `@kernels` stays on tensors, and an `ssm.kernel` then takes
     the buffers of its inputs and results. Function arguments are inputs of
     the model: they are never written.
+
+    Without `analyze` every write goes to a copy of its destination: more
+    copies, but a cost that is linear in the size of the function.
   }];
+  let options = [
+    Option<"analyze", "analyze", "bool", "true",
+           "Find writes that need no copy">];
   let dependentDialects = [
     "::mlir::bufferization::BufferizationDialect",
     "::mlir::linalg::LinalgDialect", "::mlir::memref::MemRefDialect",

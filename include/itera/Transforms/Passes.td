@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Passes that belong to no one stage: constants and weights.
+
+#ifndef ITERA_TRANSFORMS_PASSES_TD
+#define ITERA_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def FoldConstantsPass : Pass<"ssm-fold-constants", "::mlir::func::FuncOp"> {
+  let summary = "Compute what depends on weights and constants alone";
+  let description = [{
+    Replaces every value whose whole backward slice is constant, and that
+    something not constant uses, by `arith.constant` (a splat, or at most 64
+    elements) or by an `ssm.weight` with memory of its own; then drops what is
+    dead. Values inside of a scan's body are replaced by constants outside.
+
+    A weight itself is never folded. A result is left alone if it takes more
+    than four times the bytes of the weights it is made of (a broadcast), or if
+    it would take too long to compute. Linear in the size of the function.
+
+    ```mlir
+    %w = ssm.weight "A_log" dense_resource<a> : tensor<128x16xf32>
+    %e = math.exp %w : tensor<128x16xf32>
+    %n = arith.negf %e : tensor<128x16xf32>
+    %y = arith.mulf %x, %n : tensor<128x16xf32>
+    ```
+    becomes
+    ```mlir
+    %n = ssm.weight "A_log.folded" dense_resource<a_folded> : tensor<128x16xf32>
+    %y = arith.mulf %x, %n : tensor<128x16xf32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::itera::ssm::SSMDialect"];
+  let statistics = [
+    Statistic<"numFolded", "folded", "Values replaced by constants">,
+    Statistic<"numErased", "erased", "Dead ops dropped">];
+}
+
+def DeduplicateWeightsPass : Pass<"ssm-deduplicate-weights", "::mlir::ModuleOp"> {
+  let summary = "Keep weights of the same content once";
+  let description = [{
+    Weights of one type and the same bytes become one. Where a weight of two
+    dimensions is the transpose of another, it becomes a `linalg.transpose` of
+    it: of the two the one that a gather or an embedding reads by rows is kept,
+    otherwise the first. Exporters write tied embeddings as two such tensors.
+
+    Runs after `ssm-fold-constants`, which would compute the transpose again.
+
+    ```mlir
+    %e = ssm.weight "embedding" dense_resource<e> : tensor<2000x64xf32>
+    %h = ssm.weight "head" dense_resource<h> : tensor<64x2000xf32>
+    ```
+    becomes
+    ```mlir
+    %e = ssm.weight "embedding" dense_resource<e> : tensor<2000x64xf32>
+    %0 = tensor.empty() : tensor<64x2000xf32>
+    %h = linalg.transpose ins(%e : tensor<2000x64xf32>)
+        outs(%0 : tensor<64x2000xf32>) permutation = [1, 0]
+    ```
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numEqual", "equal", "Weights equal to another">,
+    Statistic<"numTransposed", "transposed", "Weights that transpose another">];
+}
+
+#endif // ITERA_TRANSFORMS_PASSES_TD
