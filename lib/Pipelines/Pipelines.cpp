@@ -34,10 +34,12 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
   // Gates and steps are looked for by these names.
   functions.addPass(createRecognizeActivationsPass());
   // Before the fission, which may part a readout from its state; and after
-  // it, for the linear recurrences that it lays bare.
+  // it, for the linear recurrences that it lays bare. A second fission takes
+  // away what is then left of their scans.
   functions.addPass(createRecognizeRecurrencesPass());
   functions.addPass(createFissionScansPass());
   functions.addPass(createRecognizeRecurrencesPass());
+  functions.addPass(createFissionScansPass());
   functions.addPass(createRecognizeEmbeddingPass());
   functions.addPass(createRecognizeNormsPass());
   functions.addPass(createRecognizeCausalConvPass());

@@ -493,7 +493,17 @@ static void dropState(OpBuilder &builder, StateUpdate update,
   OpBuilder inner = OpBuilder::atBlockBegin(block);
   for (Operation &op : *old)
     inner.clone(op, mapping);
+  // What only passes a sequence on is that sequence.
   SmallVector<Value> results(rest.getResults());
+  for (auto [k, dim] : llvm::enumerate(scan.getStackDims())) {
+    unsigned index = inits.size() + k;
+    auto arg = dyn_cast<BlockArgument>(block->getTerminator()->getOperand(index));
+    if (!arg || arg.getOwner() != block || arg.getArgNumber() < inits.size())
+      continue;
+    unsigned from = arg.getArgNumber() - inits.size();
+    results[index] = moveDimension(builder, scan.getLoc(), sequences[from],
+                                   dims[from], dim);
+  }
   results.insert(results.begin() + update.index, replacement.last);
   scan.replaceAllUsesWith(results);
   scan.erase();

@@ -34,7 +34,7 @@ using namespace itera::raise;
 /// Fewer steps than this are rolled only when a state is carried between them.
 static constexpr unsigned kMinStatelessSteps = 4;
 /// How far back a chain's next link may be.
-static constexpr unsigned kMaxLinkOps = 64;
+static constexpr unsigned kMaxLinkOps = 40;
 
 static void eraseAll(ArrayRef<Operation *> ops) {
   for (Operation *op : ops)

@@ -161,14 +161,13 @@ TimeValue Batcher::elementwise() {
 }
 
 TimeValue Batcher::broadcast(linalg::BroadcastOp broadcast) {
-  // Time stays in front of the dimension that it was in front of.
-  int64_t rank = rankOf(op->getResult(0)), in = operands[0].dim, out = 0;
-  for (int64_t seen = 0; out < rank; ++out) {
-    if (llvm::is_contained(broadcast.getDimensions(), out))
-      continue;
-    if (seen++ == in)
-      break;
-  }
+  // Time stays behind the dimension that it was behind.
+  int64_t rank = rankOf(op->getResult(0)), out = 0;
+  for (int64_t d = 0, seen = 0; d < rank && seen < operands[0].dim; ++d)
+    if (!llvm::is_contained(broadcast.getDimensions(), d)) {
+      ++seen;
+      out = d + 1;
+    }
   SmallVector<int64_t> dims;
   for (int64_t d : broadcast.getDimensions())
     dims.push_back(d + (d >= out));
@@ -258,14 +257,20 @@ TimeValue Batcher::expand(tensor::ExpandShapeOp expand) {
 
 TimeValue Batcher::collapse(tensor::CollapseShapeOp collapse) {
   SmallVector<ReassociationIndices> old = collapse.getReassociationIndices();
-  // Time must not be inside of a group: it moves to the group's front.
+  // Time must not be inside of a group: it moves to the group's front, or to
+  // its end if that moves nothing but dimensions of size one.
   int64_t dim = operands[0].dim, out = old.size();
-  for (auto [g, group] : llvm::enumerate(old))
-    if (dim <= group.back()) {
-      out = g;
-      dim = group.front();
-      break;
-    }
+  ArrayRef<int64_t> shape = collapse.getSrcType().getShape();
+  for (auto [g, group] : llvm::enumerate(old)) {
+    if (dim > group.back())
+      continue;
+    bool end = dim > group.front() &&
+               llvm::all_of(shape.slice(dim, group.back() + 1 - dim),
+                            [](int64_t size) { return size == 1; });
+    out = end ? g + 1 : g;
+    dim = end ? group.back() + 1 : group.front();
+    break;
+  }
   Value source = at(0, dim);
   SmallVector<ReassociationIndices> groups;
   for (auto [g, group] : llvm::enumerate(old)) {

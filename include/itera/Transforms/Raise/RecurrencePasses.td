@@ -124,7 +124,7 @@ def RecognizeRecurrencesPass : Pass<"ssm-recognize-recurrences", "::mlir::func::
       ssm.yield %n, %n : tensor<4xf32>, tensor<4xf32>
     } {sequence_dims = array<i64: 0, 0>, stack_dims = array<i64: 0>} -> tensor<4xf32>, tensor<16x4xf32>
     ```
-    After (and after fission has removed the scan that is left empty):
+    After:
     ```mlir
     %h, %last = ssm.linear_recurrence %a, %u, %h0 dim 0 : tensor<16x4xf32>, tensor<4xf32>
     ```
