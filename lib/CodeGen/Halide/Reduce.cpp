@@ -239,7 +239,8 @@ Func KernelBuilder::buildReduce(mlir::linalg::ReduceOp op, unsigned) {
     return it != values.end() ? it->second : at(yielded, {});
   };
   llvm::ArrayRef<int64_t> dims = op.getDimensions();
-  auto x = reader(input);
+  // Each element is read once: nothing to keep.
+  auto x = [&](const Index &index) { return at(input, index); };
 
   bool oneOp = llvm::hasSingleElement(body.without_terminator()) &&
                isAssociative(&body.front()) &&
