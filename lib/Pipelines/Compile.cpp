@@ -91,7 +91,22 @@ CompileStatus Compilation::writeText(ModuleOp module) {
   return write(text);
 }
 
+/// Fails early if the output's folder cannot take a file.
+static llvm::Error checkOutput(StringRef output) {
+  StringRef folder = llvm::sys::path::parent_path(output);
+  if (output == "-")
+    return llvm::Error::success();
+  if (std::error_code code = llvm::sys::fs::access(
+          folder.empty() ? "." : folder, llvm::sys::fs::AccessMode::Write))
+    return llvm::createStringError(code, "cannot write '%s': %s",
+                                   output.str().c_str(),
+                                   code.message().c_str());
+  return llvm::Error::success();
+}
+
 CompileStatus Compilation::run() {
+  if (llvm::Error error = checkOutput(options.output))
+    return fail(CompileStatus::badInput, std::move(error));
   OwningOpRef<ModuleOp> module = readModel(options, context);
   if (!module) {
     diagnostics.error("the model could not be read");

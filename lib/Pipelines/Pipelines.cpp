@@ -3,6 +3,7 @@
 #include "itera/Pipelines/Pipelines.h"
 
 #include "itera/Conversion/Passes.h"
+#include "itera/Transforms/Fuse/Passes.h"
 #include "itera/Transforms/Passes.h"
 #include "itera/Transforms/Plan/Passes.h"
 #include "itera/Transforms/Raise/Passes.h"
@@ -55,7 +56,14 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
   cleanup.addPass(createCanonicalizerPass());
 }
 
-void itera::populateFusePipeline(OpPassManager &manager) {}
+void itera::populateFusePipeline(OpPassManager &manager) {
+  manager.addPass(createFormKernelsPass());
+  // Kernels want some weights in another order.
+  OpPassManager &functions = manager.nest<func::FuncOp>();
+  functions.addPass(createFoldConstantsPass());
+  functions.addPass(createCSEPass());
+  functions.addPass(createCanonicalizerPass());
+}
 
 void itera::populatePlanPipeline(OpPassManager &manager,
                                  const PlanOptions &options) {

@@ -83,11 +83,15 @@ Expected<TargetSpec> itera::resolveTarget(StringRef target, StringRef cpu) {
   const Target *llvmTarget = TargetRegistry::lookupTarget(triple, error);
   if (!llvmTarget)
     return createStringError("%s", error.c_str());
-  std::unique_ptr<MCSubtargetInfo> info(
-      llvmTarget->createMCSubtargetInfo(triple, spec.cpu, extra));
-  if (!info || !info->isCPUStringValid(spec.cpu))
+  // Asked of the plain target: LLVM prints a complaint of its own when it makes
+  // a target of an unknown CPU.
+  std::unique_ptr<MCSubtargetInfo> plain(
+      llvmTarget->createMCSubtargetInfo(triple, "", ""));
+  if (!plain || !plain->isCPUStringValid(spec.cpu))
     return createStringError("unknown CPU '%s' for %s", spec.cpu.c_str(),
                              spec.arch.c_str());
+  std::unique_ptr<MCSubtargetInfo> info(
+      llvmTarget->createMCSubtargetInfo(triple, spec.cpu, extra));
   for (const SubtargetFeatureKV &feature : info->getEnabledProcessorFeatures())
     spec.features.push_back(feature.Key);
   sort(spec.features);
