@@ -15,7 +15,7 @@ using namespace mlir;
 using namespace itera::raise;
 
 /// A body of more vectors than this, or deeper, is not taken for a loop's.
-static constexpr size_t kMaxVectors = 20000;
+static constexpr size_t kMaxVectors = 4096;
 static constexpr unsigned kMaxDepth = 1000;
 
 static Value lastValue(ArrayRef<Lane> lanes) {
@@ -275,7 +275,8 @@ FailureOr<Ref> LockstepWalk::visitSteps(ArrayRef<Lane> lanes) {
     return failUnlike(rep, ops[odd[1]], odd[1]);
   if (odd[0] == 0 && lanes[0].zero)
     return visitZero(lanes, rep);
-  if (numLanes > 2) {
+  bool atEnd = odd[0] == 0 || odd[0] + 1 == numLanes;
+  if (numLanes > 2 && atEnd) {
     Checkpoint start = mark();
     int shift = odd[0] == 0 ? 1 : -1;
     if (direction == 0 || direction == shift) {
@@ -290,7 +291,7 @@ FailureOr<Ref> LockstepWalk::visitSteps(ArrayRef<Lane> lanes) {
     if (succeeded(folded))
       return folded;
   }
-  if (odd[0] == 0 || odd[0] + 1 == numLanes)
+  if (atEnd)
     why.oddLane = odd[0];
   return failUnlike(rep, ops[odd[0]], odd[0]);
 }

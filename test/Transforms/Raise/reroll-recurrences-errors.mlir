@@ -3,7 +3,7 @@
 // RUN: itera-opt --ssm-reroll-recurrences --remarks-filter-missed=raise --split-input-file %s 2>&1 >/dev/null | FileCheck %s --check-prefix=MISSED
 
 // The middle step differs.
-// MISSED: a stack of 3 values is not rolled: step 1 has arith.addf where others have arith.subf
+// MISSED: a stack of 3 values is not rolled: step 1 has arith.subf where others have arith.addf
 // CHECK-LABEL: func @unlike
 // CHECK-NOT: ssm.scan
 func.func @unlike(%u: tensor<3x4xf32>, %h0: tensor<4xf32>) -> tensor<3x4xf32> {
