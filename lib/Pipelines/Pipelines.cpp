@@ -57,6 +57,9 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
 }
 
 void itera::populateFusePipeline(OpPassManager &manager) {
+  OpPassManager &layers = manager.nest<func::FuncOp>();
+  layers.addPass(createExpandMoePass());
+  layers.addPass(createFoldConstantsPass());
   manager.addPass(createFormKernelsPass());
   // Kernels want some weights in another order.
   OpPassManager &functions = manager.nest<func::FuncOp>();

@@ -54,4 +54,37 @@ def FormKernelsPass : Pass<"ssm-form-kernels", "::mlir::ModuleOp"> {
     Statistic<"functions", "functions", "Distinct kernels">];
 }
 
+def ExpandMoePass : Pass<"ssm-expand-moe", "::mlir::func::FuncOp"> {
+  let summary = "Compute all experts of a small mixture and mask";
+  let description = [{
+    Turns an `ssm.moe` with constant weights and few experts into two
+    `ssm.linear` over all experts side by side, with a mask of the gates
+    between them. What an expert that was not chosen computes is selected away.
+
+    The masked form does E / J times the multiplications of the routed one (E
+    experts, J slots per token), but as matrix products. Where that is more
+    than `max-experts-per-slot`, the op stays and follows its routing.
+
+    ```mlir
+    %y = ssm.moe %x, %selected, %gates, %up, %down gelu
+      : tensor<4x8xf32>, tensor<4x2xi64>, tensor<4x2xf32>, tensor<3x16x8xf32>, tensor<3x8x16xf32>
+    ```
+    becomes, with %gate [4, 48] the gate of each expert's hidden units,
+    ```mlir
+    %h = ssm.linear %x, %all_up : tensor<4x8xf32>, tensor<48x8xf32> -> tensor<4x48xf32>
+    %a = ssm.gelu %h : tensor<4x48xf32>
+    %m = arith.mulf %a, %gate : tensor<4x48xf32>
+    %s = arith.select %chosen, %m, %zero : tensor<4x48xi1>, tensor<4x48xf32>
+    %y = ssm.linear %s, %all_down : tensor<4x48xf32>, tensor<8x48xf32> -> tensor<4x8xf32>
+    ```
+  }];
+  let options = [
+    Option<"maxExpertsPerSlot", "max-experts-per-slot", "int64_t", "8",
+           "Most experts per slot of the masked form: how much faster a product "
+           "of matrices is than one with a vector at a time">];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+    "::itera::ssm::SSMDialect", "::mlir::tensor::TensorDialect"];
+}
+
 #endif // ITERA_TRANSFORMS_FUSE_PASSES_TD
