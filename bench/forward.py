@@ -8,6 +8,7 @@ hits both; the ratio is the median over the rounds. One JSON line per model.
 
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -38,6 +39,16 @@ def session(path):
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
+def linear_flops(compiler, path):
+    """Multiplications and additions of the model's linear layers."""
+    text = subprocess.run([compiler, path, "--stop-after=raise", "-o", "-"], check=True, capture_output=True,
+                          text=True).stdout
+    flops = 0
+    for k, y in re.findall(r"= ssm\.linear .*: tensor<(?:\d+x)*?(\d+)xf32>.* -> tensor<((?:\d+x)+)f32>", text):
+        flops += 2 * int(k) * int(np.prod([int(d) for d in y.split("x") if d]))
+    return flops
+
+
 def time_ort(sess, inputs, seconds=0.3):
     times = []
     end = time.perf_counter() + seconds
@@ -56,6 +67,10 @@ def time_itera(runner, library, npz, repeat):
 
 def main():
     build, *models = sys.argv[1:]
+    limits = subprocess.run([os.path.join(build, "bench", "machine-limits")], check=True, capture_output=True,
+                            text=True).stdout
+    print(limits, end="", flush=True)
+    gflops = json.loads(limits)["fma_gflops"]
     compiler = os.path.join(build, "bin", "itera-compile")
     runner = os.path.join(build, "bin", "itera-run")
     for path in models or default_models():
@@ -81,6 +96,7 @@ def main():
                 "onnxruntime_us": round(statistics.median(r[0] for r in rounds), 1),
                 "itera_us": round(statistics.median(r[1] for r in rounds), 1),
                 "ratio": round(statistics.median(r[0] / r[1] for r in rounds), 2),
+                "fma_limit_us": round(linear_flops(compiler, path) / gflops * 1e-3, 1),
                 "onnxruntime_load_s": round(load, 2),
                 "itera_compile_s": round(seconds, 2),
                 "itera_bytes": os.path.getsize(library),

@@ -7,5 +7,4 @@ build=${1:-build}
 .venv/bin/python -c 'import onnxruntime' 2>/dev/null ||
   .venv/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 .venv/bin/cmake --build "$build" --target machine-limits >&2
-"$build/bench/machine-limits"
 .venv/bin/python bench/forward.py "$build"
