@@ -218,6 +218,11 @@ def unknown_bits(folder):
     return save(simple(), folder), ["--bits=5"]
 
 
+@case("--opt-level")
+def unknown_level(folder):
+    return save(simple(), folder), ["--opt-level=7"]
+
+
 @case("--stop-after")
 def unknown_stage(folder):
     return save(simple(), folder), ["--stop-after=lunch"]

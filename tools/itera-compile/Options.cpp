@@ -167,6 +167,10 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
         "--bits=%u: expected 32, the only precision so far",
         flags.bits.getValue());
 
+  if (flags.optLevel != 0 && flags.optLevel != 2)
+    return createStringError("--opt-level=%u: expected 0 or 2",
+                             flags.optLevel.getValue());
+
   CompileOptions options;
   options.input = flags.input;
   options.emit = flags.emit;
