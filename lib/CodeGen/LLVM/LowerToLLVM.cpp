@@ -12,6 +12,7 @@ using namespace mlir;
 
 void itera::populateLowerToLLVMPipeline(OpPassManager &manager) {
   manager.addPass(createCallKernelsPass());
+  manager.addNestedPass<func::FuncOp>(createDropEmptyBuffersPass());
   manager.addNestedPass<func::FuncOp>(createLowerCopiesPass());
   manager.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
   // After the loops: their bodies hold math on scalars, which is what the

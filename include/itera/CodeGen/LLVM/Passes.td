@@ -16,6 +16,16 @@ def CallKernelsPass : Pass<"ssm-call-kernels", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::func::FuncDialect"];
 }
 
+def DropEmptyBuffersPass : Pass<"ssm-drop-empty-buffers", "::mlir::func::FuncOp"> {
+  let summary = "Remove work on buffers without elements";
+  let description = [{
+    A convolution over one frame has a state of no frames: an output of shape
+    [B, D, 0]. Upstream's conversion to LLVM does not take such buffers. What
+    only writes them is removed, and an argument of such a type becomes one of a
+    single element that nothing touches.
+  }];
+}
+
 def LowerCopiesPass : Pass<"ssm-lower-copies", "::mlir::func::FuncOp"> {
   let summary = "Write copies between strided buffers as loops";
   let description = [{
