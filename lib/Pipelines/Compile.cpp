@@ -6,6 +6,7 @@
 #include "Diagnostics.h"
 #include "ReadModel.h"
 #include "Verify.h"
+#include "itera/CodeGen/Halide/Kernels.h"
 #include "itera/CodeGen/LLVM/Emit.h"
 #include "itera/CodeGen/Link/CpuFeatures.h"
 #include "itera/CodeGen/Link/Link.h"
@@ -60,12 +61,14 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
   if (failed(applyPassManagerCLOptions(manager)))
     return CompileStatus::internalError;
   applyDefaultTimingPassManagerCLOptions(manager);
+  FuseOptions fuse;
+  fuse.rows = packedRowHeights(options.target);
   PlanOptions plan;
   plan.optimize = options.optLevel > 0;
   if (stage == Stage::raise)
     populateRaisePipeline(manager);
   else if (stage == Stage::fuse)
-    populateFusePipeline(manager);
+    populateFusePipeline(manager, fuse);
   else
     populatePlanPipeline(manager, plan);
   if (succeeded(manager.run(module)))

@@ -56,10 +56,14 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
   cleanup.addPass(createCanonicalizerPass());
 }
 
-void itera::populateFusePipeline(OpPassManager &manager) {
+void itera::populateFusePipeline(OpPassManager &manager,
+                                 const FuseOptions &options) {
   OpPassManager &layers = manager.nest<func::FuncOp>();
   layers.addPass(createExpandMoePass());
   layers.addPass(createFoldConstantsPass());
+  PackWeightsPassOptions pack;
+  pack.rows.assign(options.rows.begin(), options.rows.end());
+  manager.addPass(createPackWeightsPass(pack));
   manager.addPass(createFormKernelsPass());
   // Kernels want some weights in another order.
   OpPassManager &functions = manager.nest<func::FuncOp>();

@@ -72,7 +72,7 @@ void itera::registerPasses() {
 
   PassPipelineRegistration<>("itera-raise", "Stage raise: tensor ops -> ssm ops",
                              populateRaisePipeline);
-  PassPipelineRegistration<>("itera-fuse", "Stage fuse: ssm ops -> kernels",
+  PassPipelineRegistration<FuseOptions>("itera-fuse", "Stage fuse: ssm ops -> kernels",
                              populateFusePipeline);
   PassPipelineRegistration<PlanOptions>(
       "itera-plan", "Stage plan: values -> buffers at fixed places",

@@ -20,8 +20,16 @@ std::optional<Stage> stageFromName(llvm::StringRef name);
 
 /// raise: tensor ops -> ssm ops.
 void populateRaisePipeline(mlir::OpPassManager &manager);
+struct FuseOptions : mlir::PassPipelineOptions<FuseOptions> {
+  ListOption<int64_t> rows{
+      *this, "rows",
+      llvm::cl::desc("Heights of a block of weight rows, best first; none: "
+                     "weights are not packed")};
+};
+
 /// fuse: -> ssm.kernel.
-void populateFusePipeline(mlir::OpPassManager &manager);
+void populateFusePipeline(mlir::OpPassManager &manager,
+                          const FuseOptions &options);
 struct PlanOptions : mlir::PassPipelineOptions<PlanOptions> {
   Option<bool> optimize{*this, "optimize",
                         llvm::cl::desc("Spend time on fewer copies"),

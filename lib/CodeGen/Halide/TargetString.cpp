@@ -47,3 +47,14 @@ std::string itera::halideTargetString(const TargetSpec &target) {
   }
   return text + "-no_runtime-no_asserts-no_bounds_query";
 }
+
+std::vector<int64_t> itera::packedRowHeights(const TargetSpec &target) {
+  // Two to four vectors, so that a token's broadcast serves several products.
+  if (target.arch != "x86_64")
+    return {16, 8, 4};
+  if (target.hasFeature("avx512vl"))
+    return {64, 48, 32, 16};
+  if (target.hasFeature("avx2"))
+    return {24, 16, 8};
+  return {8, 4};
+}

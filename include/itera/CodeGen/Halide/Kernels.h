@@ -80,6 +80,10 @@ int halideWorkerMain();
 /// The target as Halide spells it.
 std::string halideTargetString(const TargetSpec &target);
 
+/// How many rows a block of a packed weight of ssm.linear should have for this
+/// target, best first.
+std::vector<int64_t> packedRowHeights(const TargetSpec &target);
+
 } // namespace itera
 
 #endif // ITERA_CODEGEN_HALIDE_KERNELS_H

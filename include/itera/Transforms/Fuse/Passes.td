@@ -87,4 +87,30 @@ def ExpandMoePass : Pass<"ssm-expand-moe", "::mlir::func::FuncOp"> {
     "::itera::ssm::SSMDialect", "::mlir::tensor::TensorDialect"];
 }
 
+def PackWeightsPass : Pass<"ssm-pack-weights", "::mlir::ModuleOp"> {
+  let summary = "Store the weights of linears in the order that kernels read";
+  let description = [{
+    A constant weight [N, K] of `ssm.linear` becomes a packed one, [ceil(N/R),
+    K, R], whose rows past N are zero. R is the entry of `rows` that needs the
+    least padding, the earlier one of equals. An `ssm.embedding` of the same
+    weight reads the packed copy too, so that tied weights stay one.
+
+    ```mlir
+    %w = ssm.weight "w" dense_resource<w> : tensor<20x8xf32>
+    %y = ssm.linear %x, %w : tensor<4x8xf32>, tensor<20x8xf32> -> tensor<4x20xf32>
+    ```
+    becomes, with rows=16,8,
+    ```mlir
+    %w = ssm.weight "w.packed" dense_resource<w_packed> : tensor<3x8x8xf32>
+    %y = ssm.linear %x, %w : tensor<4x8xf32>, tensor<3x8x8xf32> -> tensor<4x20xf32>
+    ```
+  }];
+  let options = [
+    ListOption<"rows", "rows", "int64_t",
+               "Heights of a block of rows to choose from, best first">];
+  let dependentDialects = ["::itera::ssm::SSMDialect"];
+  let statistics = [
+    Statistic<"packed", "packed", "Weights packed">];
+}
+
 #endif // ITERA_TRANSFORMS_FUSE_PASSES_TD
