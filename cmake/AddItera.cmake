@@ -20,6 +20,7 @@ function(itera_target_defaults name)
     # Not a generator expression: the list has commas in it.
     target_compile_options(${name} PRIVATE
       -fsanitize=${ITERA_SANITIZERS} -fno-sanitize=vptr
+      -fno-sanitize-recover=undefined
       -fno-omit-frame-pointer)
     target_link_options(${name} PRIVATE -fsanitize=${ITERA_SANITIZERS})
   endif()

@@ -283,7 +283,7 @@ public:
 private:
   LogicalResult readLength();
   LogicalResult checkCondition(const Entry &condition);
-  void takeSlices(Value step);
+  void takeSlices(Value step, MutableArrayRef<Value> results);
 
   Node &n;
   ScanBuilder builder;
@@ -322,8 +322,9 @@ LogicalResult LoopImport::checkCondition(const Entry &condition) {
                       "its condition depends on the data";
 }
 
-/// Replaces gathers of outer tensors at the step number by slices.
-void LoopImport::takeSlices(Value step) {
+/// Replaces gathers of outer tensors at the step number by slices, in the body
+/// and among its `results`.
+void LoopImport::takeSlices(Value step, MutableArrayRef<Value> results) {
   Block *block = builder.block.get();
   for (Operation *user :
        llvm::make_early_inc_range(step.getUsers())) {
@@ -335,6 +336,7 @@ void LoopImport::takeSlices(Value step) {
       continue;
     Value slice = builder.addSequence(gather.getData(), gather.getDim());
     gather.getY().replaceAllUsesWith(slice);
+    std::replace(results.begin(), results.end(), Value(gather.getY()), slice);
     gather.erase();
   }
 }
@@ -378,34 +380,36 @@ LogicalResult LoopImport::run() {
       failed(checkCondition(results[0])))
     return failure();
 
-  SmallVector<Value> next, stacked;
+  // The next states, then what is stacked.
+  SmallVector<Value> yielded;
   for (int64_t i : states) {
     if (!results[1 + i].value)
       return n.error() << "expected the body to carry tensors as tensors";
-    next.push_back(results[1 + i].value);
+    yielded.push_back(results[1 + i].value);
   }
   for (int64_t i : lists) {
     const Entry &list = results[1 + i];
     if (!list.isAppendOnly || list.list->size() != 1)
       return n.error() << "expected the loop to append one entry per step to a "
                           "carried sequence";
-    stacked.push_back(list.list->front());
+    yielded.push_back(list.list->front());
   }
   for (int64_t i = 0; i < numStacked; ++i) {
     if (!results[1 + numCarried + i].value)
       return n.error() << "expected tensors from the body, but got a sequence";
-    stacked.push_back(results[1 + numCarried + i].value);
+    yielded.push_back(results[1 + numCarried + i].value);
   }
-  builder.stackDims.assign(stacked.size(), 0);
-  takeSlices(step);
-  if (step.use_empty() && !llvm::is_contained(next, step) &&
-      !llvm::is_contained(stacked, step)) {
+  builder.stackDims.assign(yielded.size() - states.size(), 0);
+  takeSlices(step, yielded);
+  if (step.use_empty() && !llvm::is_contained(yielded, step)) {
     auto argument = cast<BlockArgument>(step);
     builder.block->eraseArgument(argument.getArgNumber());
     builder.sequences.erase(builder.sequences.begin());
     builder.sequenceDims.erase(builder.sequenceDims.begin());
   }
-  FailureOr<SmallVector<Value>> built = builder.finish(next, stacked);
+  FailureOr<SmallVector<Value>> built =
+      builder.finish(ArrayRef(yielded).take_front(states.size()),
+                     ArrayRef(yielded).drop_front(states.size()));
   if (failed(built))
     return failure();
   n.outputs.resize(numCarried + numStacked);
