@@ -137,9 +137,9 @@ void KernelBuilder::emitLinearBlocks(const LinearPlan &plan, int firstRow,
   int outWidth = std::min(machine.lanes, powerOfTwoBelow(rowsPerBlock));
   // One token keeps few accumulators busy: take several blocks at a time.
   int blocksPerTile = 1;
-  while (plan.tokens == 1 && blocksPerTile * vectors < 4 &&
-         blocks % (blocksPerTile * 2) == 0)
-    blocksPerTile *= 2;
+  for (int n = 2; plan.tokens == 1 && n * vectors <= 6; ++n)
+    if (blocks % n == 0)
+      blocksPerTile = n;
   Var blockOuter = var("bo"), blockInner = var("bi");
   out.split(t, tOuter, tInner, tile, TailStrategy::ShiftInwards)
       .split(block, blockOuter, blockInner, blocksPerTile)

@@ -87,28 +87,42 @@ static int callWithPointers(void *function, void **p, size_t count) {
            at(19), at(20), at(21), at(22), at(23));
 }
 
-void LoadedKernel::operator()(const std::vector<const void *> &tensors) const {
-  if (!function)
-    return;
-  ASSERT_LE(kernel.buffers.size(), 24u);
-  std::vector<halide_buffer_t> buffers(kernel.buffers.size());
-  std::vector<std::vector<halide_dimension_t>> dims(kernel.buffers.size());
+struct LoadedKernel::Call::Buffers {
+  std::vector<halide_buffer_t> buffers;
+  std::vector<std::vector<halide_dimension_t>> dims;
   std::vector<void *> pointers;
+};
+
+LoadedKernel::Call
+LoadedKernel::prepare(const std::vector<const void *> &tensors) const {
+  Call call;
+  EXPECT_LE(kernel.buffers.size(), 24u);
+  call.function = function;
+  call.buffers = std::make_shared<Call::Buffers>();
+  auto &[buffers, dims, pointers] = *call.buffers;
+  buffers.resize(kernel.buffers.size());
+  dims.resize(kernel.buffers.size());
   for (size_t i = 0; i < buffers.size(); ++i) {
     const KernelBuffer &from = kernel.buffers[i];
     for (const KernelBuffer::Dim &dim : from.dims)
       dims[i].push_back({dim.min, dim.extent, dim.stride});
     std::memset(&buffers[i], 0, sizeof(halide_buffer_t));
-    ASSERT_LT(from.argument, tensors.size());
-    buffers[i].host = static_cast<uint8_t *>(
-                          const_cast<void *>(tensors[from.argument])) +
+    buffers[i].host = static_cast<uint8_t *>(const_cast<void *>(
+                          tensors.at(from.argument))) +
                       from.byteOffset;
     buffers[i].type = halide_type_t(halide_type_code_t(from.typeCode), from.bits);
     buffers[i].dimensions = dims[i].size();
     buffers[i].dim = dims[i].data();
     pointers.push_back(&buffers[i]);
   }
-  EXPECT_EQ(callWithPointers(function, pointers.data(), pointers.size()), 0);
+  return call;
+}
+
+void LoadedKernel::Call::operator()() {
+  if (function)
+    EXPECT_EQ(callWithPointers(function, buffers->pointers.data(),
+                               buffers->pointers.size()),
+              0);
 }
 
 Guarded::Guarded(size_t count, float value)

@@ -5,6 +5,7 @@
 #define ITERA_UNITTESTS_CODEGEN_HALIDE_KERNELRUNNER_H
 
 #include "itera/CodeGen/Halide/Kernels.h"
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -24,8 +25,22 @@ public:
   LoadedKernel(const LoadedKernel &) = delete;
   ~LoadedKernel();
 
+  /// A call with its buffers filled in, to be made many times.
+  class Call {
+  public:
+    void operator()();
+
+  private:
+    friend class LoadedKernel;
+    struct Buffers;
+    std::shared_ptr<Buffers> buffers;
+    void *function = nullptr;
+  };
   /// One pointer per argument, then one per result.
-  void operator()(const std::vector<const void *> &tensors) const;
+  Call prepare(const std::vector<const void *> &tensors) const;
+  void operator()(const std::vector<const void *> &tensors) const {
+    prepare(tensors)();
+  }
 
   CompiledKernel kernel;
 
