@@ -40,4 +40,24 @@ def ApproximateMathPass : Pass<"ssm-approximate-math", "::mlir::func::FuncOp"> {
     "::mlir::vector::VectorDialect"];
 }
 
+def ReplaceEmptyArgumentsPass
+    : Pass<"ssm-replace-empty-arguments", "::mlir::func::FuncOp"> {
+  let summary = "Give arguments without elements a type that LLVM can take";
+  let description = [{
+    Upstream makes no bare pointer of a buffer such as `memref<5x0xf32>`, whose
+    outer stride is zero. Nothing is read or written through it, so its uses get
+    an empty buffer of the function's own:
+
+    ```mlir
+    func.func @f(%a: memref<5x0xf32>) {
+      %v = memref.subview %a[...]
+    // becomes
+    func.func @f(%a: memref<0xf32>) {
+      %b = memref.alloca() : memref<5x0xf32>
+      %v = memref.subview %b[...]
+    ```
+  }];
+  let dependentDialects = ["::mlir::memref::MemRefDialect"];
+}
+
 #endif // ITERA_CODEGEN_LLVM_PASSES_TD
