@@ -249,6 +249,9 @@ TimeValue Batcher::expand(tensor::ExpandShapeOp expand) {
   }
   if (out == rank)
     groups.push_back({out});
+  // Of a scalar: time is all there is to expand.
+  if (expand.getSrcType().getRank() == 0)
+    groups.front() = llvm::to_vector<2>(llvm::seq<int64_t>(rank + 1));
   return {tensor::ExpandShapeOp::create(
               builder, loc, withDim(typeOf(op->getResult(0)), out, length),
               operands[0].value, groups),
@@ -283,6 +286,10 @@ TimeValue Batcher::collapse(tensor::CollapseShapeOp collapse) {
   }
   if (out == static_cast<int64_t>(old.size()))
     groups.push_back({dim});
+  // To a scalar: all but time are of size one.
+  if (old.empty())
+    groups.front() =
+        llvm::to_vector<2>(llvm::seq<int64_t>(shape.size() + 1));
   return {tensor::CollapseShapeOp::create(builder, loc, source, groups), out};
 }
 

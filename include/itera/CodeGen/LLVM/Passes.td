@@ -16,16 +16,6 @@ def CallKernelsPass : Pass<"ssm-call-kernels", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::func::FuncDialect"];
 }
 
-def DropEmptyBuffersPass : Pass<"ssm-drop-empty-buffers", "::mlir::func::FuncOp"> {
-  let summary = "Remove work on buffers without elements";
-  let description = [{
-    A convolution over one frame has a state of no frames: an output of shape
-    [B, D, 0]. Upstream's conversion to LLVM does not take such buffers. What
-    only writes them is removed, and an argument of such a type becomes one of a
-    single element that nothing touches.
-  }];
-}
-
 def LowerCopiesPass : Pass<"ssm-lower-copies", "::mlir::func::FuncOp"> {
   let summary = "Write copies between strided buffers as loops";
   let description = [{
@@ -48,6 +38,26 @@ def ApproximateMathPass : Pass<"ssm-approximate-math", "::mlir::func::FuncOp"> {
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
     "::mlir::vector::VectorDialect"];
+}
+
+def ReplaceEmptyArgumentsPass
+    : Pass<"ssm-replace-empty-arguments", "::mlir::func::FuncOp"> {
+  let summary = "Give arguments without elements a type that LLVM can take";
+  let description = [{
+    Upstream makes no bare pointer of a buffer such as `memref<5x0xf32>`, whose
+    outer stride is zero. Nothing is read or written through it, so its uses get
+    an empty buffer of the function's own:
+
+    ```mlir
+    func.func @f(%a: memref<5x0xf32>) {
+      %v = memref.subview %a[...]
+    // becomes
+    func.func @f(%a: memref<0xf32>) {
+      %b = memref.alloca() : memref<5x0xf32>
+      %v = memref.subview %b[...]
+    ```
+  }];
+  let dependentDialects = ["::mlir::memref::MemRefDialect"];
 }
 
 #endif // ITERA_CODEGEN_LLVM_PASSES_TD
