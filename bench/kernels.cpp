@@ -34,8 +34,8 @@ __attribute__((target("avx2,fma"))) static void limit(benchmark::State &state) {
 }
 
 static void run(benchmark::State &state, const std::string &text,
-                const std::string &cpu, std::vector<int> sizes, const char *unit,
-                double perRun) {
+                const std::string &cpu, std::vector<int> sizes,
+                const char *unit, double perRun) {
   LoadedKernel kernel(text, cpu);
   std::vector<Guarded> tensors;
   std::vector<const void *> pointers;
@@ -50,45 +50,59 @@ static void run(benchmark::State &state, const std::string &text,
                                             benchmark::Counter::kIsRate);
 }
 
-static void linear(benchmark::State &state, std::string cpu, int t, int k, int n) {
+static void linear(benchmark::State &state, std::string cpu, int t, int k,
+                   int n) {
   auto heights = itera::packedRowHeights(targetFor("", cpu));
   int height = heights[0];
   for (int h : heights)
     if ((n + h - 1) / h * h < (n + height - 1) / height * height)
       height = h;
   int blocks = (n + height - 1) / height;
-  std::string x = typeOf({t, k}), w = typeOf({blocks, k, height}), y = typeOf({t, n});
+  std::string x = typeOf({t, k}), w = typeOf({blocks, k, height}),
+              y = typeOf({t, n});
   run(state,
       kernelText("%x: " + x + ", %w: " + w, y,
-                 "%y = ssm.linear %x, %w : " + x + ", " + w + " -> " + y + "\nreturn %y : " + y),
+                 "%y = ssm.linear %x, %w : " + x + ", " + w + " -> " + y +
+                     "\nreturn %y : " + y),
       cpu, {t * k, blocks * k * height, t * n}, "GFLOP/s", 2.0 * t * k * n);
 }
 
-static void scan(benchmark::State &state, std::string cpu, int t, int d, int n) {
-  std::string x = typeOf({1, t, d}), b = typeOf({1, t, n}), a = typeOf({d, n}), at = typeOf({n, d}),
-              h = typeOf({1, d, n}), ht = typeOf({1, n, d}), v = typeOf({d});
+static void scan(benchmark::State &state, std::string cpu, int t, int d,
+                 int n) {
+  std::string x = typeOf({1, t, d}), b = typeOf({1, t, n}), a = typeOf({d, n}),
+              at = typeOf({n, d}), h = typeOf({1, d, n}),
+              ht = typeOf({1, n, d}), v = typeOf({d});
   std::string body =
-      "%ea = tensor.empty() : " + a + "\n%a1 = linalg.transpose ins(%a : " + at + ") outs(%ea : " + a +
-      ") permutation = [1, 0]\n%eh = tensor.empty() : " + h + "\n%h1 = linalg.transpose ins(%h : " + ht +
-      ") outs(%eh : " + h + ") permutation = [0, 2, 1]\n%s = ssm.softplus %dt : " + x +
-      "\n%y, %l = ssm.selective_scan x(%x) dt(%s) A(%a1) B(%b) C(%c) init(%h1) D(%d : " + v + ") z(%z : " + x +
-      ") : " + x + ", " + a + ", " + b + ", " + h + "\n%el = tensor.empty() : " + ht +
-      "\n%lt = linalg.transpose ins(%l : " + h + ") outs(%el : " + ht + ") permutation = [0, 2, 1]\nreturn %y, %lt : " +
-      x + ", " + ht;
+      "%ea = tensor.empty() : " + a +
+      "\n%a1 = linalg.transpose ins(%a : " + at + ") outs(%ea : " + a +
+      ") permutation = [1, 0]\n%eh = tensor.empty() : " + h +
+      "\n%h1 = linalg.transpose ins(%h : " + ht + ") outs(%eh : " + h +
+      ") permutation = [0, 2, 1]\n%s = ssm.softplus %dt : " + x +
+      "\n%y, %l = ssm.selective_scan x(%x) dt(%s) A(%a1) B(%b) C(%c) init(%h1) "
+      "D(%d : " +
+      v + ") z(%z : " + x + ") : " + x + ", " + a + ", " + b + ", " + h +
+      "\n%el = tensor.empty() : " + ht +
+      "\n%lt = linalg.transpose ins(%l : " + h + ") outs(%el : " + ht +
+      ") permutation = [0, 2, 1]\nreturn %y, %lt : " + x + ", " + ht;
   run(state,
-      kernelText("%x: " + x + ", %dt: " + x + ", %a: " + at + ", %b: " + b + ", %c: " + b + ", %h: " + ht +
-                     ", %d: " + v + ", %z: " + x,
+      kernelText("%x: " + x + ", %dt: " + x + ", %a: " + at + ", %b: " + b +
+                     ", %c: " + b + ", %h: " + ht + ", %d: " + v + ", %z: " + x,
                  x + ", " + ht, body),
-      cpu, {t * d, t * d, d * n, t * n, t * n, d * n, d, t * d, t * d, d * n}, "Gupdate/s", double(t) * d * n);
+      cpu, {t * d, t * d, d * n, t * n, t * n, d * n, d, t * d, t * d, d * n},
+      "Gupdate/s", double(t) * d * n);
 }
 
 static void conv(benchmark::State &state, std::string cpu, int t, int d) {
-  std::string x = typeOf({1, t, d}), w = typeOf({d, 4}), wt = typeOf({4, d}), b = typeOf({d});
+  std::string x = typeOf({1, t, d}), w = typeOf({d, 4}), wt = typeOf({4, d}),
+              b = typeOf({d});
   run(state,
       kernelText("%x: " + x + ", %w: " + wt + ", %b: " + b, x,
-                 "%e = tensor.empty() : " + w + "\n%w1 = linalg.transpose ins(%w : " + wt + ") outs(%e : " + w +
-                     ") permutation = [1, 0]\n%y = ssm.causal_conv1d %x, %w1 bias(%b : " + b + ") silu : " + x + ", " +
-                     w + "\nreturn %y : " + x),
+                 "%e = tensor.empty() : " + w +
+                     "\n%w1 = linalg.transpose ins(%w : " + wt +
+                     ") outs(%e : " + w +
+                     ") permutation = [1, 0]\n%y = ssm.causal_conv1d %x, %w1 "
+                     "bias(%b : " +
+                     b + ") silu : " + x + ", " + w + "\nreturn %y : " + x),
       cpu, {t * d, d * 4, d, t * d}, "GB/s", 8.0 * t * d);
 }
 
@@ -96,8 +110,8 @@ static void norm(benchmark::State &state, std::string cpu, int t, int d) {
   std::string x = typeOf({1, t, d}), s = typeOf({d});
   run(state,
       kernelText("%x: " + x + ", %s: " + s, x,
-                 "%y = ssm.norm layer %x scale(%s : " + s + ") bias(%s : " + s + ") epsilon 1.0e-5 : " + x +
-                     "\nreturn %y : " + x),
+                 "%y = ssm.norm layer %x scale(%s : " + s + ") bias(%s : " + s +
+                     ") epsilon 1.0e-5 : " + x + "\nreturn %y : " + x),
       cpu, {t * d, d, t * d}, "GB/s", 8.0 * t * d);
 }
 
@@ -106,16 +120,23 @@ int main(int argc, char **argv) {
   for (const std::string &cpu : runnableCpus()) {
     auto add = [&](std::string name, auto function, auto... sizes) {
       ((name += "_" + std::to_string(sizes)), ...);
-      benchmark::RegisterBenchmark((cpu + "/" + name).c_str(), [=](benchmark::State &state) {
-        function(state, cpu, sizes...);
-      });
+      benchmark::RegisterBenchmark(
+          (cpu + "/" + name).c_str(),
+          [=](benchmark::State &state) { function(state, cpu, sizes...); });
     };
     // tokens, in, out: Itera-Lite, then a Mamba of width 128, then one token.
-    for (auto [k, n] : {std::pair{64, 256}, {128, 128}, {128, 64}, {128, 8}, {8, 128}, {64, 2000}})
+    for (auto [k, n] : {std::pair{64, 256},
+                        {128, 128},
+                        {128, 64},
+                        {128, 8},
+                        {8, 128},
+                        {64, 2000}})
       add("linear", linear, 128, k, n);
-    for (auto [k, n] : {std::pair{128, 512}, {256, 40}, {8, 256}, {256, 128}, {128, 256}})
+    for (auto [k, n] :
+         {std::pair{128, 512}, {256, 40}, {8, 256}, {256, 128}, {128, 256}})
       add("linear", linear, 64, k, n);
-    for (auto [k, n] : {std::pair{128, 512}, {256, 40}, {256, 128}, {768, 3072}})
+    for (auto [k, n] :
+         {std::pair{128, 512}, {256, 40}, {256, 128}, {768, 3072}})
       add("linear", linear, 1, k, n);
     add("scan", scan, 64, 256, 16);
     add("scan", scan, 1, 256, 16);

@@ -7,7 +7,8 @@ using namespace itera::halide;
 using Halide::Internal::Call;
 
 static Expr strict(Call::IntrinsicOp op, Halide::Type type, Expr a, Expr b) {
-  return Call::make(type, op, {std::move(a), std::move(b)}, Call::PureIntrinsic);
+  return Call::make(type, op, {std::move(a), std::move(b)},
+                    Call::PureIntrinsic);
 }
 
 Expr itera::halide::add(Expr a, Expr b) {

@@ -9,7 +9,9 @@
 using namespace itera;
 using namespace itera::halide;
 
-void halide::fail(const llvm::Twine &message) { throw KernelError(message.str()); }
+void halide::fail(const llvm::Twine &message) {
+  throw KernelError(message.str());
+}
 
 Machine::Machine(const TargetSpec &spec) : target(halideTargetString(spec)) {
   bool arm = target.arch == Halide::Target::ARM;
@@ -213,7 +215,8 @@ Expr KernelBuilder::compute(mlir::Value value, const Index &index) {
     return staged(value, index, [&] { return buildContract(contract); });
   if (auto linear = mlir::dyn_cast<ssm::LinearOp>(op)) {
     Expr sum = staged(value, index, [&] { return buildLinear(linear); });
-    return linear.getBias() ? add(sum, at(linear.getBias(), {index.back()})) : sum;
+    return linear.getBias() ? add(sum, at(linear.getBias(), {index.back()}))
+                            : sum;
   }
   fail("'" + op->getName().getStringRef() +
        "' has no expression at this place of a kernel");
@@ -267,8 +270,8 @@ Expr KernelBuilder::computeRow(mlir::Value value, Expr row, Expr column) {
 void KernelBuilder::addOutput(Func func, llvm::ArrayRef<unsigned> results,
                               llvm::ArrayRef<View> views, bool opaqueLast) {
   unsigned arguments = function.getNumArguments();
-  mlir::func::ReturnOp ret =
-      mlir::cast<mlir::func::ReturnOp>(function.getBody().front().getTerminator());
+  mlir::func::ReturnOp ret = mlir::cast<mlir::func::ReturnOp>(
+      function.getBody().front().getTerminator());
   std::vector<Halide::OutputImageParam> params = func.output_buffers();
   for (auto [i, result] : llvm::enumerate(results)) {
     const View &view = views[i];
@@ -276,7 +279,8 @@ void KernelBuilder::addOutput(Func func, llvm::ArrayRef<unsigned> results,
     // Only the first buffer of a Tuple may have its extents fixed; the others
     // follow.
     size_t fixed = view.dims.size() - (opaqueLast ? 1 : 0);
-    for (auto [d, dim] : llvm::enumerate(llvm::ArrayRef(view.dims).take_front(fixed))) {
+    for (auto [d, dim] :
+         llvm::enumerate(llvm::ArrayRef(view.dims).take_front(fixed))) {
       if (i == 0)
         params[i].dim(d).set_bounds(dim.min, dim.extent);
       params[i].dim(d).set_stride(dim.stride);
@@ -310,8 +314,8 @@ std::vector<KernelBuilder::Piece> KernelBuilder::piecesOf(mlir::Value value) {
 
 void KernelBuilder::emitPiece(llvm::ArrayRef<unsigned> results,
                               const Piece &piece) {
-  auto ret =
-      mlir::cast<mlir::func::ReturnOp>(function.getBody().front().getTerminator());
+  auto ret = mlir::cast<mlir::func::ReturnOp>(
+      function.getBody().front().getTerminator());
   Shape shape = shapeOf(ret.getOperand(results[0]));
   std::vector<int64_t> strides = stridesOf(shape);
   View view;
@@ -324,7 +328,8 @@ void KernelBuilder::emitPiece(llvm::ArrayRef<unsigned> results,
       continue;
     }
     vars.push_back(var("o"));
-    index[i] = piece.offsets[i] ? vars.back() + piece.offsets[i] : Expr(vars.back());
+    index[i] =
+        piece.offsets[i] ? vars.back() + piece.offsets[i] : Expr(vars.back());
     view.dims.push_back({0, piece.extents[i], int32_t(strides[i])});
   }
   if (vars.empty()) {
@@ -340,7 +345,8 @@ void KernelBuilder::emitPiece(llvm::ArrayRef<unsigned> results,
   else
     out(vars) = Halide::Tuple(values);
   if (products.empty()) {
-    vectorizeInner(out, vars[0], view.dims[0].extent, TailStrategy::ShiftInwards);
+    vectorizeInner(out, vars[0], view.dims[0].extent,
+                   TailStrategy::ShiftInwards);
   } else {
     std::vector<int> extents;
     for (const KernelBuffer::Dim &dim : view.dims)
@@ -351,8 +357,8 @@ void KernelBuilder::emitPiece(llvm::ArrayRef<unsigned> results,
 }
 
 void KernelBuilder::buildPieces() {
-  auto ret =
-      mlir::cast<mlir::func::ReturnOp>(function.getBody().front().getTerminator());
+  auto ret = mlir::cast<mlir::func::ReturnOp>(
+      function.getBody().front().getTerminator());
   // Convolutions: the first K-1 frames read the past, the others do not.
   ssm::CausalConv1dOp conv;
   for (mlir::Operation &op : function.getBody().front())
@@ -368,7 +374,8 @@ void KernelBuilder::buildPieces() {
     auto same = llvm::find_if(groups, [&](auto &group) {
       mlir::Value first = ret.getOperand(group[0]);
       return plain && shapeOf(first) == shape &&
-             !mlir::isa_and_nonnull<mlir::tensor::ConcatOp>(first.getDefiningOp());
+             !mlir::isa_and_nonnull<mlir::tensor::ConcatOp>(
+                 first.getDefiningOp());
     });
     if (same != groups.end())
       same->push_back(i);

@@ -129,15 +129,15 @@ private:
   bool reserveStack(int64_t bytes);
   void vectorizeInner(Halide::Stage stage, Var inner, int extent,
                       TailStrategy tail);
-  Func stageFunc(mlir::Value value, const char *what);
 
   // Reduce.cpp
   using Combine = std::function<Expr(Expr, Expr)>;
   /// Combines element(rows, 0 .. count-1), by lanes and then by halves: an
   /// order that depends on count and the machine alone.
-  Func reduceLanes(const std::vector<Var> &rows, const Shape &rowExtents,
-                   int count, Expr init, const Combine &combine,
-                   const std::function<Expr(const std::vector<Expr> &, Expr)> &element);
+  Func reduceLanes(
+      const std::vector<Var> &rows, const Shape &rowExtents, int count,
+      Expr init, const Combine &combine,
+      const std::function<Expr(const std::vector<Expr> &, Expr)> &element);
   Func buildReduce(mlir::linalg::ReduceOp op, unsigned result);
   Expr normAt(ssm::NormOp op, const Index &index);
   Expr softmaxAt(mlir::linalg::SoftmaxOp op, const Index &index);

@@ -82,7 +82,8 @@ itera::compileKernelInProcess(const KernelRequest &request,
     return mlir::success();
   });
   auto error = [&](const llvm::Twine &message) {
-    return llvm::createStringError("kernel '" + request.symbol + "': " + message);
+    return llvm::createStringError("kernel '" + request.symbol +
+                                   "': " + message);
   };
   mlir::OwningOpRef<mlir::ModuleOp> module =
       mlir::parseSourceString<mlir::ModuleOp>(request.text, &context);

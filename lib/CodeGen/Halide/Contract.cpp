@@ -26,7 +26,8 @@ struct KernelBuilder::Product {
   bool direct = false;
 };
 
-KernelBuilder::KernelBuilder(mlir::func::FuncOp function, const Machine &machine)
+KernelBuilder::KernelBuilder(mlir::func::FuncOp function,
+                             const Machine &machine)
     : function(function), machine(machine) {}
 KernelBuilder::~KernelBuilder() = default;
 
@@ -79,8 +80,8 @@ Func KernelBuilder::buildProduct(Product product) {
   }
   // A dimension of size 1 would be a reduction variable that nothing uses.
   Halide::Region ranges;
-  for (auto extent = product.reduction.rbegin(); extent != product.reduction.rend();
-       ++extent)
+  for (auto extent = product.reduction.rbegin();
+       extent != product.reduction.rend(); ++extent)
     if (*extent != 1)
       ranges.push_back(Halide::Range(0, *extent));
   if (!ranges.empty())
@@ -171,8 +172,9 @@ Func KernelBuilder::buildContract(mlir::linalg::ContractOp op) {
       continue;
     reductionPosition[d] = product.reduction.size();
     auto it = llvm::find(left, d);
-    product.reduction.push_back(it != left.end() ? aShape[it - left.begin()]
-                                                 : bShape[llvm::find(right, d) - right.begin()]);
+    product.reduction.push_back(
+        it != left.end() ? aShape[it - left.begin()]
+                         : bShape[llvm::find(right, d) - right.begin()]);
   }
   int inner = -1;
   for (auto [i, d] : llvm::enumerate(out))
@@ -192,7 +194,9 @@ Func KernelBuilder::buildContract(mlir::linalg::ContractOp op) {
   };
   product.left = factor(a, left);
   product.right = factor(b, right);
-  product.init = [&](const Index &index) { return at(op.getOutputs()[0], index); };
+  product.init = [&](const Index &index) {
+    return at(op.getOutputs()[0], index);
+  };
   return buildProduct(product);
 }
 
@@ -231,10 +235,13 @@ void KernelBuilder::tileProduct(Product &product, Func host,
                                 const std::vector<int> &extents) {
   int width = std::min(machine.lanes, powerOfTwoBelow(extents[0]));
   int vectors = extents[0] >= 2 * width && machine.lanes == width ? 2 : 1;
-  int rows = vars.size() > 1 ? std::min(extents[1], machine.registers / (4 * vectors)) : 1;
+  int rows = vars.size() > 1
+                 ? std::min(extents[1], machine.registers / (4 * vectors))
+                 : 1;
   Var outer = var("no"), inner = var("ni");
   std::vector<VarOrRVar> order{inner};
-  host.split(vars[0], outer, inner, width * vectors, TailStrategy::ShiftInwards);
+  host.split(vars[0], outer, inner, width * vectors,
+             TailStrategy::ShiftInwards);
   Var rowOuter = var("mo"), rowInner = var("mi");
   if (rows > 1) {
     host.split(vars[1], rowOuter, rowInner, rows, TailStrategy::ShiftInwards);
@@ -265,7 +272,8 @@ void KernelBuilder::tileProduct(Product &product, Func host,
   updateOrder = {lane, wide};
   for (size_t i = 1; i < product.vars.size(); ++i)
     updateOrder.push_back(product.vars[i]);
-  for (int i = 0; product.domain.defined() && i < product.domain.dimensions(); ++i)
+  for (int i = 0; product.domain.defined() && i < product.domain.dimensions();
+       ++i)
     updateOrder.push_back(product.domain[i]);
   update.reorder(updateOrder);
   if (width > 1)

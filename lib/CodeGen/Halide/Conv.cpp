@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // ssm.causal_conv1d: a sum over the taps, oldest first, in one chain of fused
 // multiply-adds that starts at the bias, every second of them rounded twice,
-// because LLVM may regroup two linked fused sums. Which frames lie before the first one
-// is known piece by piece (see KernelBuilder::buildPieces), so that no piece
-// but a very short one compares anything.
+// because LLVM may regroup two linked fused sums. Which frames lie before the
+// first one is known piece by piece (see KernelBuilder::buildPieces), so that
+// no piece but a very short one compares anything.
 
 #include "Builder.h"
 

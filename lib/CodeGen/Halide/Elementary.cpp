@@ -64,7 +64,8 @@ static void reduceByLn2(Expr x, Expr &n, Expr &r) {
   auto [rounded, integer] = nearest(mul(x, f32(1.44269504088896341)));
   n = integer;
   // The first part of ln(2) has 9 bits: its product with n is exact.
-  r = add(sub(x, mul(rounded, f32(0.693359375))), mul(rounded, f32(2.12194440e-4)));
+  r = add(sub(x, mul(rounded, f32(0.693359375))),
+          mul(rounded, f32(2.12194440e-4)));
 }
 
 Expr itera::halide::fp::exp(Expr x) {
@@ -76,20 +77,20 @@ Expr itera::halide::fp::exp(Expr x) {
 Expr itera::halide::fp::exp2(Expr x) {
   x = clampAbove(clampBelow(x, f32(-151.0)), f32(129.0));
   auto [rounded, n] = nearest(x);
-  Expr p = horner(sub(x, rounded),
-                  {1.0, 0.6931471824645996, 0.24022647738456726,
-                   0.055503323674201965, 0.00961843691766262,
-                   0.0013398873852565885, 0.00015353361959569156});
+  Expr p =
+      horner(sub(x, rounded), {1.0, 0.6931471824645996, 0.24022647738456726,
+                               0.055503323674201965, 0.00961843691766262,
+                               0.0013398873852565885, 0.00015353361959569156});
   return scale(p, n);
 }
 
 Expr itera::halide::fp::decayExp2(Expr x) {
   x = clampAbove(clampBelow(x, f32(-126.0)), f32(128.0));
   auto [rounded, n] = nearest(x);
-  Expr p = horner(sub(x, rounded),
-                  {1.0, 0.6931470036506653, 0.24022242426872253,
-                   0.05550733581185341, 0.009671512991189957,
-                   0.001326472731307149});
+  Expr p =
+      horner(sub(x, rounded),
+             {1.0, 0.6931470036506653, 0.24022242426872253, 0.05550733581185341,
+              0.009671512991189957, 0.001326472731307149});
   return reinterpret(Float(32), reinterpret(Int(32), p) + (n << 23));
 }
 
@@ -147,8 +148,8 @@ Expr itera::halide::fp::tanh(Expr x) {
   Expr small = add(mul(mul(p, s), x), x);
   Expr e = fp::exp(mul(f32(2.0), clampAbove(magnitude, f32(20.0))));
   Expr large = sub(f32(1.0), div(f32(2.0), add(e, f32(1.0))));
-  return select(lessThan(magnitude, f32(0.625)), small,
-                lessThan(x, f32(0.0)), neg(large), large);
+  return select(lessThan(magnitude, f32(0.625)), small, lessThan(x, f32(0.0)),
+                neg(large), large);
 }
 
 Expr itera::halide::fp::erf(Expr x) {
@@ -163,8 +164,8 @@ Expr itera::halide::fp::erf(Expr x) {
   Expr small = horner(s, {1.28379166e-1, -3.76125336e-1, 1.12819925e-1,
                           -2.67681349e-2, 4.99119423e-3, -5.96761703e-4});
   small = add(mul(small, x), x);
-  return select(lessThan(t, f32(0.927734375)), small,
-                lessThan(x, f32(0.0)), neg(large), large);
+  return select(lessThan(t, f32(0.927734375)), small, lessThan(x, f32(0.0)),
+                neg(large), large);
 }
 
 /// x = q * pi/2 + r in double, |r| <= pi/4; good for |x| up to 1e6.
@@ -229,13 +230,14 @@ Expr itera::halide::fp::pow(Expr x, Expr y) {
   Expr magnitude = abs(x);
   Expr bounded = clampAbove(clampBelow(y, f32(-1e6)), f32(1e6));
   Expr integer = cast(Int(32), bounded);
-  Expr whole = equal(cast(Float(32), integer), y) || !lessThan(abs(y), f32(8388608.0));
+  Expr whole =
+      equal(cast(Float(32), integer), y) || !lessThan(abs(y), f32(8388608.0));
   Expr odd = whole && lessThan(abs(y), f32(1e6)) && (integer & 1) == 1;
   Expr atZero = select(lessThan(y, zero), infinity, zero);
   Expr atInfinity = select(lessThan(y, zero), zero, infinity);
-  Expr value = select(equal(magnitude, zero), atZero,
-                      equal(magnitude, infinity), atInfinity,
-                      magnitudePow(x, bounded));
+  Expr value =
+      select(equal(magnitude, zero), atZero, equal(magnitude, infinity),
+             atInfinity, magnitudePow(x, bounded));
   Expr negative = lessThan(x, zero);
   value = select(negative && odd, neg(value), negative && !whole, nan, value);
   Expr unordered = !(equal(x, x) && equal(y, y));
@@ -256,8 +258,8 @@ Expr itera::halide::fp::softplus(Expr x) {
   // fp::log(1 + e) = 2 atanh(e / (2 + e)), with e = fp::exp(-|x|) <= 1.
   Expr e = fp::exp(neg(abs(x)));
   Expr s = div(e, add(f32(2.0), e));
-  Expr series = horner(mul(s, s), {2.0, 2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9,
-                                   2.0 / 11, 2.0 / 13});
+  Expr series = horner(
+      mul(s, s), {2.0, 2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13});
   return fma(s, series, clampBelow(x, f32(0.0)));
 }
 

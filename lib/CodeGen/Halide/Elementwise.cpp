@@ -12,7 +12,9 @@ using namespace itera::halide;
 namespace arith = mlir::arith;
 namespace math = mlir::math;
 
-static Expr zeroLike(Expr x) { return Halide::Internal::make_const(x.type(), 0); }
+static Expr zeroLike(Expr x) {
+  return Halide::Internal::make_const(x.type(), 0);
+}
 
 static Expr isNan(Expr x) { return !equal(x, x); }
 
@@ -125,7 +127,8 @@ bool KernelBuilder::isElementwise(mlir::Operation *op) {
       op->getNumRegions() != 0)
     return false;
   return mlir::isa<arith::ArithDialect, math::MathDialect>(op->getDialect()) ||
-         mlir::isa<ssm::SigmoidOp, ssm::SiluOp, ssm::SoftplusOp, ssm::GeluOp>(op);
+         mlir::isa<ssm::SigmoidOp, ssm::SiluOp, ssm::SoftplusOp, ssm::GeluOp>(
+             op);
 }
 
 /// x^n for a small integer constant, by multiplication.
@@ -163,15 +166,12 @@ Expr KernelBuilder::scalarOp(mlir::Operation *op, const std::vector<Expr> &v) {
   };
   using Halide::cast;
   return llvm::TypeSwitch<mlir::Operation *, Expr>(op)
-      .Case<arith::AddFOp, arith::AddIOp>([&](auto) {
-        return type.is_bool() ? v[0] != v[1] : add(v[0], v[1]);
-      })
-      .Case<arith::SubFOp, arith::SubIOp>([&](auto) {
-        return type.is_bool() ? v[0] != v[1] : sub(v[0], v[1]);
-      })
-      .Case<arith::MulFOp, arith::MulIOp>([&](auto) {
-        return type.is_bool() ? v[0] && v[1] : mul(v[0], v[1]);
-      })
+      .Case<arith::AddFOp, arith::AddIOp>(
+          [&](auto) { return type.is_bool() ? v[0] != v[1] : add(v[0], v[1]); })
+      .Case<arith::SubFOp, arith::SubIOp>(
+          [&](auto) { return type.is_bool() ? v[0] != v[1] : sub(v[0], v[1]); })
+      .Case<arith::MulFOp, arith::MulIOp>(
+          [&](auto) { return type.is_bool() ? v[0] && v[1] : mul(v[0], v[1]); })
       .Case([&](arith::DivFOp) { return div(v[0], v[1]); })
       .Case([&](arith::NegFOp) { return neg(v[0]); })
       .Case([&](arith::MaximumFOp) {
@@ -198,9 +198,15 @@ Expr KernelBuilder::scalarOp(mlir::Operation *op, const std::vector<Expr> &v) {
         return compareIntegers(cmp.getPredicate(), v[0], v[1]);
       })
       .Case([&](arith::SelectOp) { return select(v[0], v[1], v[2]); })
-      .Case([&](arith::AndIOp) { return type.is_bool() ? v[0] && v[1] : v[0] & v[1]; })
-      .Case([&](arith::OrIOp) { return type.is_bool() ? v[0] || v[1] : v[0] | v[1]; })
-      .Case([&](arith::XOrIOp) { return type.is_bool() ? v[0] != v[1] : v[0] ^ v[1]; })
+      .Case([&](arith::AndIOp) {
+        return type.is_bool() ? v[0] && v[1] : v[0] & v[1];
+      })
+      .Case([&](arith::OrIOp) {
+        return type.is_bool() ? v[0] || v[1] : v[0] | v[1];
+      })
+      .Case([&](arith::XOrIOp) {
+        return type.is_bool() ? v[0] != v[1] : v[0] ^ v[1];
+      })
       .Case([&](arith::MaxSIOp) { return select(v[0] < v[1], v[1], v[0]); })
       .Case([&](arith::MinSIOp) { return select(v[1] < v[0], v[1], v[0]); })
       .Case<arith::ExtFOp, arith::TruncFOp, arith::SIToFPOp>([&](auto) {
@@ -252,7 +258,8 @@ Expr KernelBuilder::scalarOp(mlir::Operation *op, const std::vector<Expr> &v) {
         return fp::gelu(single(v[0]), gelu.getTanh());
       })
       .Default([&](mlir::Operation *) -> Expr {
-        fail("'" + op->getName().getStringRef() + "' is not supported in a kernel");
+        fail("'" + op->getName().getStringRef() +
+             "' is not supported in a kernel");
       });
 }
 
@@ -264,13 +271,15 @@ static Expr number(mlir::Attribute value, Halide::Type type) {
       return Halide::reinterpret(
           type, Expr(int32_t(f.bitcastToAPInt().getZExtValue())));
     bool lost;
-    f.convert(llvm::APFloat::IEEEdouble(), llvm::APFloat::rmNearestTiesToEven, &lost);
+    f.convert(llvm::APFloat::IEEEdouble(), llvm::APFloat::rmNearestTiesToEven,
+              &lost);
     return Halide::Internal::make_const(type, f.convertToDouble());
   }
   if (auto integer = mlir::dyn_cast<mlir::IntegerAttr>(value)) {
     if (type.is_bool())
       return Halide::Internal::make_bool(!integer.getValue().isZero());
-    return Halide::Internal::make_const(type, integer.getValue().getSExtValue());
+    return Halide::Internal::make_const(type,
+                                        integer.getValue().getSExtValue());
   }
   fail("a constant of this kind is not supported");
 }

@@ -89,8 +89,8 @@ std::optional<CompiledKernel> halide::readKernel(ByteReader &reader) {
 
 KernelCache::KernelCache(std::string folder, const TargetSpec &target)
     : folder(std::move(folder)),
-      targetText(target.triple + " " + target.cpu + " " + target.featureString() +
-                 " " + halideTargetString(target)) {}
+      targetText(target.triple + " " + target.cpu + " " +
+                 target.featureString() + " " + halideTargetString(target)) {}
 
 static std::string digest(ArrayRef<StringRef> parts) {
   SHA256 hash;
@@ -106,12 +106,14 @@ static std::string digest(ArrayRef<StringRef> parts) {
 
 std::string KernelCache::pathOf(const KernelRequest &request) const {
   SmallString<256> path(folder);
-  sys::path::append(path, digest({kKernelVersion, targetText, request.symbol,
-                                  request.text}) + ".kernel");
+  sys::path::append(
+      path, digest({kKernelVersion, targetText, request.symbol, request.text}) +
+                ".kernel");
   return std::string(path);
 }
 
-std::optional<CompiledKernel> KernelCache::find(const KernelRequest &request) const {
+std::optional<CompiledKernel>
+KernelCache::find(const KernelRequest &request) const {
   if (folder.empty())
     return std::nullopt;
   auto file = MemoryBuffer::getFile(pathOf(request), /*IsText=*/false,
@@ -120,7 +122,8 @@ std::optional<CompiledKernel> KernelCache::find(const KernelRequest &request) co
     return std::nullopt;
   // The file is the digest of the rest, then the kernel.
   StringRef bytes = (*file)->getBuffer();
-  if (bytes.size() < 64 || digest({bytes.drop_front(64)}) != bytes.take_front(64))
+  if (bytes.size() < 64 ||
+      digest({bytes.drop_front(64)}) != bytes.take_front(64))
     return std::nullopt;
   ByteReader reader{bytes.drop_front(64)};
   return readKernel(reader);

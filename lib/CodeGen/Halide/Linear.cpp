@@ -68,8 +68,10 @@ void KernelBuilder::emitLinearBlocks(const LinearPlan &plan, int firstRow,
   bool hasPanel = false;
   if (packed) {
     int firstBlock = firstRow / stored;
-    View view{{{0, stored, 1}, {0, weight[1], stored},
-               {0, weight[0], stored * weight[1]}}, 0};
+    View view{{{0, stored, 1},
+               {0, weight[1], stored},
+               {0, weight[0], stored * weight[1]}},
+              0};
     auto argument = mlir::dyn_cast<mlir::BlockArgument>(weightValue);
     if (argument) {
       auto it = matrixArguments.find(argument.getArgNumber());
@@ -79,7 +81,9 @@ void KernelBuilder::emitLinearBlocks(const LinearPlan &plan, int firstRow,
                               inputView(argument.getArgNumber(), view))
                  .first;
       ImageParam w = it->second;
-      weightAt = [=](Expr r, Expr k, Expr b) mutable { return w(r, k, b + firstBlock); };
+      weightAt = [=](Expr r, Expr k, Expr b) mutable {
+        return w(r, k, b + firstBlock);
+      };
     } else {
       weightAt = [=](Expr r, Expr k, Expr b) {
         return at(weightValue, {b + firstBlock, k, r});
@@ -93,7 +97,8 @@ void KernelBuilder::emitLinearBlocks(const LinearPlan &plan, int firstRow,
     };
     // Rows are far apart: put a block together first, if it is used often.
     int height = vectors * width;
-    hasPanel = plan.tokens >= 4 && reserveStack(int64_t(height) * plan.depth * 4);
+    hasPanel =
+        plan.tokens >= 4 && reserveStack(int64_t(height) * plan.depth * 4);
     if (hasPanel) {
       Var pr = var("r"), pk = var("k"), pb = var("b");
       panel(pr, pk, pb) = strided(pr, pk, pb);
@@ -116,8 +121,8 @@ void KernelBuilder::emitLinearBlocks(const LinearPlan &plan, int firstRow,
       y = add(y, at(op.getBias(), {row}));
     return y;
   };
-  auto ret =
-      mlir::cast<mlir::func::ReturnOp>(function.getBody().front().getTerminator());
+  auto ret = mlir::cast<mlir::func::ReturnOp>(
+      function.getBody().front().getTerminator());
   std::vector<Expr> values;
   for (unsigned result : plan.results)
     values.push_back(atRow(ret.getOperand(result), t, row));
@@ -130,8 +135,9 @@ void KernelBuilder::emitLinearBlocks(const LinearPlan &plan, int firstRow,
     out(r, t, block) = Halide::Tuple(values);
 
   // Schedule
-  View view{{{0, rowsPerBlock, 1}, {0, plan.tokens, plan.rows}, {0, blocks, stored}},
-            firstRow};
+  View view{
+      {{0, rowsPerBlock, 1}, {0, plan.tokens, plan.rows}, {0, blocks, stored}},
+      firstRow};
   Var vectorOuter = var("rv"), lane = var("lane"), tOuter = var("to"),
       tInner = var("ti");
   int outWidth = std::min(machine.lanes, powerOfTwoBelow(rowsPerBlock));

@@ -48,7 +48,8 @@ static Index sliceIndex(tensor::ExtractSliceOp slice, const Index &index) {
   size_t next = 0;
   for (auto [dim, offset, stride] :
        llvm::enumerate(slice.getStaticOffsets(), slice.getStaticStrides())) {
-    if (mlir::ShapedType::isDynamic(offset) || mlir::ShapedType::isDynamic(stride))
+    if (mlir::ShapedType::isDynamic(offset) ||
+        mlir::ShapedType::isDynamic(stride))
       fail("expected static slices");
     Expr e = dropped.test(dim) ? Expr(0) : index[next++];
     if (stride != 1)
@@ -108,7 +109,8 @@ Expr KernelBuilder::movement(mlir::Operation *op, const Index &index) {
           Index source = index;
           source[dim] = Halide::clamp(index[dim] - start, 0, extent - 1);
           Expr part = at(operand, source);
-          result = result.defined() ? select(index[dim] < start, result, part) : part;
+          result = result.defined() ? select(index[dim] < start, result, part)
+                                    : part;
           start += extent;
         }
         return result;
@@ -130,7 +132,8 @@ Expr KernelBuilder::movement(mlir::Operation *op, const Index &index) {
           inside = inside.defined() ? inside && here : here;
         }
         Expr value = at(pad.getSource(), source);
-        return inside.defined() ? select(inside, value, at(padding, {})) : value;
+        return inside.defined() ? select(inside, value, at(padding, {}))
+                                : value;
       })
       .Default([](mlir::Operation *) { return Expr(); });
 }

@@ -43,13 +43,15 @@ Func KernelBuilder::reduceLanes(
     Halide::Stage update = part.update();
     update.reorder(l, r.x);
     if (lanes > 1)
-      update.vectorize(l, std::min(lanes, machine.lanes), TailStrategy::RoundUp);
+      update.vectorize(l, std::min(lanes, machine.lanes),
+                       TailStrategy::RoundUp);
     if (lanes > machine.lanes)
       update.unroll(l);
   }
   if (rest > 0) {
     RDom r(0, rest, "rest");
-    part(with(r.x)) = combine(part(with(r.x)), element(rowIndex, r + chunks * lanes));
+    part(with(r.x)) =
+        combine(part(with(r.x)), element(rowIndex, r + chunks * lanes));
   }
   part.bound(l, 0, lanes);
   if (lanes > 1)
@@ -93,7 +95,8 @@ struct Rows {
 };
 } // namespace
 
-static Rows rowsOf(const Shape &shape, int dim, const std::function<Var()> &fresh) {
+static Rows rowsOf(const Shape &shape, int dim,
+                   const std::function<Var()> &fresh) {
   Rows rows;
   for (int i = int(shape.size()) - 1; i >= 0; --i)
     if (i != dim && shape[i] != 1) {
@@ -109,8 +112,8 @@ static Rows rowsOf(const Shape &shape, int dim, const std::function<Var()> &fres
   return rows;
 }
 
-static Index indexOf(const Rows &rows, const std::vector<Expr> &row, size_t rank,
-                     int dim, Expr e) {
+static Index indexOf(const Rows &rows, const std::vector<Expr> &row,
+                     size_t rank, int dim, Expr e) {
   Index index(rank, Expr(0));
   for (auto [d, x] : llvm::zip(rows.dims, row))
     if (d >= 0)
@@ -143,24 +146,23 @@ Expr KernelBuilder::normAt(ssm::NormOp op, const Index &index) {
                              });
       stages.push_back(sum);
     }
-    Func squares = reduceLanes(
-        rows.vars, rows.extents, count, Expr(), add,
-        [&](const std::vector<Expr> &row, Expr e) {
-          Expr v = x(indexOf(rows, row, rank, dim, e));
-          if (layer)
-            v = sub(v, div(stages[0](row), n));
-          return mul(v, v);
-        });
+    Func squares = reduceLanes(rows.vars, rows.extents, count, Expr(), add,
+                               [&](const std::vector<Expr> &row, Expr e) {
+                                 Expr v = x(indexOf(rows, row, rank, dim, e));
+                                 if (layer)
+                                   v = sub(v, div(stages[0](row), n));
+                                 return mul(v, v);
+                               });
     Func factor = func("factor");
     std::vector<Expr> row(rows.vars.begin(), rows.vars.end());
     Expr epsilon = Halide::Internal::make_const(
         Halide::Float(32), op.getEpsilon().convertToFloat());
-    factor(rows.vars) =
-        fp::rsqrt(add(div(squares(row), n), epsilon));
+    factor(rows.vars) = fp::rsqrt(add(div(squares(row), n), epsilon));
     for (auto [v, extent] : llvm::zip(rows.vars, rows.extents))
       factor.bound(v, 0, extent);
     factor.compute_root().store_in(kOnStack);
-    vectorizeInner(factor, rows.vars[0], rows.extents[0], TailStrategy::ShiftInwards);
+    vectorizeInner(factor, rows.vars[0], rows.extents[0],
+                   TailStrategy::ShiftInwards);
     stages.push_back(factor);
   }
   std::vector<Expr> row = rowIndex(rows, index);
@@ -207,7 +209,8 @@ Expr KernelBuilder::softmaxAt(mlir::linalg::SoftmaxOp op, const Index &index) {
 static bool isAssociative(mlir::Operation *op) {
   using namespace mlir::arith;
   return mlir::isa<AddFOp, MulFOp, AddIOp, MulIOp, MaximumFOp, MinimumFOp,
-                   MaxNumFOp, MinNumFOp, MaxSIOp, MinSIOp, AndIOp, OrIOp, XOrIOp>(op);
+                   MaxNumFOp, MinNumFOp, MaxSIOp, MinSIOp, AndIOp, OrIOp,
+                   XOrIOp>(op);
 }
 
 Func KernelBuilder::buildReduce(mlir::linalg::ReduceOp op, unsigned) {
@@ -228,11 +231,13 @@ Func KernelBuilder::buildReduce(mlir::linalg::ReduceOp op, unsigned) {
       }
       if (mlir::Attribute attr;
           mlir::matchPattern(&inner, mlir::m_Constant(&attr)))
-        values[inner.getResult(0)] = constant(attr, inner.getResult(0).getType(), {});
+        values[inner.getResult(0)] =
+            constant(attr, inner.getResult(0).getType(), {});
       else if (isElementwise(&inner))
         values[inner.getResult(0)] = scalarOp(&inner, operands);
       else
-        fail("a reduction's body holds '" + inner.getName().getStringRef() + "'");
+        fail("a reduction's body holds '" + inner.getName().getStringRef() +
+             "'");
     }
     mlir::Value yielded = body.getTerminator()->getOperand(0);
     auto it = values.find(yielded);
@@ -259,11 +264,12 @@ Func KernelBuilder::buildReduce(mlir::linalg::ReduceOp op, unsigned) {
     for (int i = 0; i < rank; ++i)
       if (i != dim)
         outIndex.push_back(full[i]);
-    return reduceLanes(rows.vars, rows.extents, shape[dim], at(init, outIndex),
-                       [&](Expr a, Expr b) { return combine(b, a); },
-                       [&](const std::vector<Expr> &row, Expr e) {
-                         return x(indexOf(rows, row, rank, dim, e));
-                       });
+    return reduceLanes(
+        rows.vars, rows.extents, shape[dim], at(init, outIndex),
+        [&](Expr a, Expr b) { return combine(b, a); },
+        [&](const std::vector<Expr> &row, Expr e) {
+          return x(indexOf(rows, row, rank, dim, e));
+        });
   }
 
   // Otherwise in order, vectorised over what stays.
@@ -291,7 +297,8 @@ Func KernelBuilder::buildReduce(mlir::linalg::ReduceOp op, unsigned) {
   if (!ranges.empty())
     domain = RDom(ranges);
   Index source(rank, Expr(0));
-  for (int i = rank - 1, kept = int(outShape.size()) - 1, reduced = 0; i >= 0; --i)
+  for (int i = rank - 1, kept = int(outShape.size()) - 1, reduced = 0; i >= 0;
+       --i)
     if (!llvm::is_contained(dims, i))
       source[i] = outIndex[kept--];
     else if (shape[i] != 1)

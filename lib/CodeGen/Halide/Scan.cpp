@@ -58,10 +58,10 @@ static Placed place(mlir::Value value, unsigned result) {
 }
 
 /// The two results of a kernel that is one recurrence: all steps, last state.
-static std::pair<Placed, Placed> placeResults(mlir::func::FuncOp function,
-                                              mlir::Value steps, mlir::Value last) {
-  auto ret =
-      mlir::cast<mlir::func::ReturnOp>(function.getBody().front().getTerminator());
+static std::pair<Placed, Placed>
+placeResults(mlir::func::FuncOp function, mlir::Value steps, mlir::Value last) {
+  auto ret = mlir::cast<mlir::func::ReturnOp>(
+      function.getBody().front().getTerminator());
   std::pair<Placed, Placed> placed;
   if (ret.getNumOperands() != 2)
     fail("expected a recurrence's kernel to have two results");
@@ -123,7 +123,8 @@ bool KernelBuilder::claimScan() {
     Var d("d"), n("n"), t("t"), b("b"), q("q");
     Expr channel = d + channels.first;
     // What depends on time and channel alone is computed once per step.
-    Func dt = func("dt"), du = func("du"), gate = func("gate"), skip = func("skip");
+    Func dt = func("dt"), du = func("du"), gate = func("gate"),
+         skip = func("skip");
     Expr delta = at(op.getDt(), {b, frame(t), channel});
     Expr x = at(op.getX(), {b, frame(t), channel});
     dt(d, t, b) = mul(delta, log2e);
@@ -140,15 +141,18 @@ bool KernelBuilder::claimScan() {
 
     // Algorithm
     Func f = func("scan");
-    f(d, n, t, b, q) = Halide::Tuple(Halide::undef<float>(), Halide::undef<float>());
+    f(d, n, t, b, q) =
+        Halide::Tuple(Halide::undef<float>(), Halide::undef<float>());
     RDom all(0, states, "s");
-    f(d, all, frame(0), b, q) =
-        Halide::Tuple(Halide::undef<float>(), at(op.getInit(), {b, channel, all.x}));
+    f(d, all, frame(0), b, q) = Halide::Tuple(
+        Halide::undef<float>(), at(op.getInit(), {b, channel, all.x}));
     RDom r(0, tile, 0, frames, 0, tiles, "r");
     Expr state = r.z * tile + r.x, now = frame(r.y);
     Halide::FuncRef here = f(d, state, now, b, q);
-    Expr decay = fp::decayExp2(mul(dt(d, r.y, b), at(op.getA(), {channel, state})));
-    Expr h = fma(decay, here[1], mul(du(d, r.y, b), at(op.getB(), {b, now, state})));
+    Expr decay =
+        fp::decayExp2(mul(dt(d, r.y, b), at(op.getA(), {channel, state})));
+    Expr h =
+        fma(decay, here[1], mul(du(d, r.y, b), at(op.getB(), {b, now, state})));
     Expr start = op.getD() ? skip(d, r.y, b) : Expr(0.0f);
     Expr y = here[0];
     // Tiles other than the first continue its sum. Unrolling n leaves no
@@ -183,7 +187,8 @@ bool KernelBuilder::claimScan() {
     // With several tiles the steps are passed several times: keep their
     // values for all of them if there is room.
     bool keep = tiles > 1 && int64_t(frames) * channels.width * 4 *
-                                     int64_t(perStep.size()) <= kStackBytes / 2;
+                                     int64_t(perStep.size()) <=
+                                 kStackBytes / 2;
     for (Func &value : perStep) {
       if (keep)
         value.compute_at(f, outer);
@@ -194,7 +199,8 @@ bool KernelBuilder::claimScan() {
         value.vectorize(d, channels.width);
     }
 
-    auto dims = [&](const Placed &p, int64_t n, int64_t t, int64_t d, int64_t b) {
+    auto dims = [&](const Placed &p, int64_t n, int64_t t, int64_t d,
+                    int64_t b) {
       return View{{{0, channels.count, int32_t(d)},
                    {0, states, int32_t(n)},
                    {0, frames, int32_t(t)},
@@ -202,10 +208,11 @@ bool KernelBuilder::claimScan() {
                    kOpaque},
                   channels.first * d};
     };
-    addOutput(f, {steps.result, last.result},
-              {dims(steps, 0, steps.strides[1], steps.strides[2], steps.strides[0]),
-               dims(last, last.strides[2], 0, last.strides[1], last.strides[0])},
-              /*opaqueLast=*/true);
+    addOutput(
+        f, {steps.result, last.result},
+        {dims(steps, 0, steps.strides[1], steps.strides[2], steps.strides[0]),
+         dims(last, last.strides[2], 0, last.strides[1], last.strides[0])},
+        /*opaqueLast=*/true);
   }
   return true;
 }
@@ -232,7 +239,8 @@ bool KernelBuilder::claimRecurrence() {
     dims.push_back(timeDim == 0 ? 1 : 0);
   auto stateDim = [&](int dim) { return dim < timeDim ? dim : dim - 1; };
 
-  for (Channels channels : cutChannels(dims.empty() ? 1 : shape[dims[0]], machine.lanes)) {
+  for (Channels channels :
+       cutChannels(dims.empty() ? 1 : shape[dims[0]], machine.lanes)) {
     forget();
     std::vector<Var> vars;
     Index state(shape.size() - 1, Expr(0)), step(shape.size(), Expr(0));
@@ -271,9 +279,11 @@ bool KernelBuilder::claimRecurrence() {
     all.push_back(var("t"));
     all.push_back(q);
     f(all) = Halide::Tuple(Halide::undef<float>(), Halide::undef<float>());
-    f(withTime(frame(0))) = Halide::Tuple(Halide::undef<float>(), at(op.getInit(), state));
+    f(withTime(frame(0))) =
+        Halide::Tuple(Halide::undef<float>(), at(op.getInit(), state));
     step[timeDim] = frame(r.x);
-    Expr h = fma(at(op.getA(), step), f(withTime(frame(r.x)))[1], at(op.getU(), step));
+    Expr h = fma(at(op.getA(), step), f(withTime(frame(r.x)))[1],
+                 at(op.getU(), step));
     f(withTime(frame(r.x))) = Halide::Tuple(h, h);
 
     // Schedule: some vectors side by side hide the latency of the chain.
@@ -283,7 +293,8 @@ bool KernelBuilder::claimRecurrence() {
     Var outer("eo"), inner("ei"), lane("lane"), vec("vec");
     Halide::Stage first = f.update(0), main = f.update(1);
     first.split(vars[0], outer, lane, channels.width, TailStrategy::RoundUp);
-    main.split(vars[0], outer, inner, side * channels.width, TailStrategy::RoundUp)
+    main.split(vars[0], outer, inner, side * channels.width,
+               TailStrategy::RoundUp)
         .split(inner, vec, lane, channels.width, TailStrategy::GuardWithIf);
     std::vector<VarOrRVar> order{lane, vec, r.x, outer};
     for (size_t i = 1; i < vars.size(); ++i)

@@ -3,8 +3,8 @@
 
 #include "Builder.h"
 
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace itera;
 using namespace itera::halide;
@@ -20,7 +20,8 @@ void KernelBuilder::vectorizeInner(Halide::Stage stage, Var inner, int extent,
                                    TailStrategy tail) {
   int width = std::min(machine.lanes, powerOfTwoBelow(extent));
   if (width > 1)
-    stage.vectorize(inner, width, extent % width ? tail : TailStrategy::RoundUp);
+    stage.vectorize(inner, width,
+                    extent % width ? tail : TailStrategy::RoundUp);
 }
 
 static std::vector<int> realExtents(const Shape &shape) {
@@ -56,11 +57,12 @@ bool KernelBuilder::isExpensive(mlir::Value value) {
       overrides.count(value))
     return false;
   if (mlir::isa<mlir::math::MathDialect>(op->getDialect()) ||
-      mlir::isa<mlir::arith::DivFOp, ssm::SigmoidOp, ssm::SiluOp, ssm::SoftplusOp,
-                ssm::GeluOp, ssm::NormOp, ssm::CausalConv1dOp,
+      mlir::isa<mlir::arith::DivFOp, ssm::SigmoidOp, ssm::SiluOp,
+                ssm::SoftplusOp, ssm::GeluOp, ssm::NormOp, ssm::CausalConv1dOp,
                 mlir::linalg::SoftmaxOp>(op))
     return true;
-  if (mlir::isa<mlir::linalg::ReduceOp, mlir::linalg::ContractOp, ssm::LinearOp>(op))
+  if (mlir::isa<mlir::linalg::ReduceOp, mlir::linalg::ContractOp,
+                ssm::LinearOp>(op))
     return false;
   return llvm::any_of(op->getOperands(), [&](mlir::Value operand) {
     return mlir::isa<mlir::RankedTensorType>(operand.getType()) &&
@@ -90,7 +92,8 @@ Func KernelBuilder::materialize(mlir::Value value) {
 
 std::function<Expr(const Index &)> KernelBuilder::reader(mlir::Value value) {
   if (isExpensive(value)) {
-    int64_t bytes = elementsOf(shapeOf(value)) * halideType(value.getType()).bytes();
+    int64_t bytes =
+        elementsOf(shapeOf(value)) * halideType(value.getType()).bytes();
     if (reserveStack(bytes)) {
       Func f = materialize(value);
       forget();

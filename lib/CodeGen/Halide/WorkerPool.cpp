@@ -37,7 +37,8 @@ public:
   Worker(Worker &&other)
       : kernel(other.kernel), pid(std::exchange(other.pid, -1)),
         socket(std::exchange(other.socket, -1)),
-        errors(std::exchange(other.errors, -1)), input(std::move(other.input)) {}
+        errors(std::exchange(other.errors, -1)), input(std::move(other.input)) {
+  }
   Worker &operator=(Worker &&) = delete;
   ~Worker() { stop(); }
 
@@ -136,7 +137,8 @@ std::string Worker::stop() {
     // The message of a failed assertion is among the last lines.
     off_t size = lseek(errors, 0, SEEK_END);
     std::string tail(std::min<off_t>(std::max<off_t>(size, 0), 4096), '\0');
-    ssize_t count = pread(errors, tail.data(), tail.size(), size - off_t(tail.size()));
+    ssize_t count =
+        pread(errors, tail.data(), tail.size(), size - off_t(tail.size()));
     tail.resize(std::max<ssize_t>(count, 0));
     llvm::SmallVector<llvm::StringRef> lines;
     llvm::StringRef(tail).split(lines, '\n', -1, /*KeepEmpty=*/false);
@@ -238,7 +240,7 @@ std::vector<llvm::Expected<CompiledKernel>>
 itera::compileKernels(llvm::ArrayRef<KernelRequest> requests,
                       const KernelOptions &options) {
   Pool pool{requests, options, KernelCache(options.cacheDir, options.target),
-            {}, {}, {}};
+            {},       {},      {}};
   pool.results.resize(requests.size());
   for (size_t i = requests.size(); i-- > 0;) {
     if (std::optional<CompiledKernel> kernel = pool.cache.find(requests[i]))

@@ -104,8 +104,8 @@ llvm::Expected<CompiledKernel> halide::decodeReply(llvm::StringRef bytes) {
   ByteReader reader{bytes};
   if (reader.number() == 0) {
     std::string message = reader.string().str();
-    return llvm::createStringError(reader.failed ? "garbled reply of a kernel worker"
-                                                 : message);
+    return llvm::createStringError(
+        reader.failed ? "garbled reply of a kernel worker" : message);
   }
   if (std::optional<CompiledKernel> kernel = readKernel(reader))
     return std::move(*kernel);

@@ -91,9 +91,8 @@ private:
 } // namespace
 
 bool Outliner::escapes(Value value) const {
-  return llvm::any_of(value.getUsers(), [&](Operation *user) {
-    return !members.contains(user);
-  });
+  return llvm::any_of(value.getUsers(),
+                      [&](Operation *user) { return !members.contains(user); });
 }
 
 /// The value in the function: of a member, of a copied movement, or of a new
@@ -102,7 +101,8 @@ Value Outliner::inside(Value value, OpBuilder &b) {
   if (Value known = mapping.lookupOrNull(value))
     return known;
   Operation *op = value.getDefiningOp();
-  if (op && !members.contains(op) && (isKernelSource(op) || isKernelMovement(op))) {
+  if (op && !members.contains(op) &&
+      (isKernelSource(op) || isKernelMovement(op))) {
     copy(op, b);
     return mapping.lookup(value);
   }
@@ -149,8 +149,9 @@ func::FuncOp Outliner::writeFunction() {
     outputs.push_back({value, order});
     results.push_back(result);
   };
-  bool recurrence = isa_and_nonnull<ssm::SelectiveScanOp, ssm::LinearRecurrenceOp>(
-      group.anchor);
+  bool recurrence =
+      isa_and_nonnull<ssm::SelectiveScanOp, ssm::LinearRecurrenceOp>(
+          group.anchor);
   for (Operation *op : group.ops)
     for (Value value : op->getResults())
       // A recurrence's kernel writes all it has: its state lives in a result.

@@ -31,7 +31,8 @@ static bool takesPrologue(Operation *anchor, OpOperand &use) {
   constexpr int64_t kMostPrologue = 64 * 1024;
   Value value = use.get();
   if (auto scan = dyn_cast<ssm::SelectiveScanOp>(anchor)) // once per step
-    return value == scan.getX() || value == scan.getDt() || value == scan.getZ();
+    return value == scan.getX() || value == scan.getDt() ||
+           value == scan.getZ();
   if (isa<ssm::LinearRecurrenceOp>(anchor))
     return true; // reads each element once
   if (isa<linalg::ReduceOp>(anchor))

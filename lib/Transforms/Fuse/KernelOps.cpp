@@ -66,16 +66,16 @@ bool itera::isKernelElementwise(Operation *op) {
   // Integer arithmetic alone is for addresses; it stays where it is used.
   if (!isFloat(op->getResult(0)) && !llvm::any_of(op->getOperands(), isFloat))
     return false;
-  return isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp,
-             arith::NegFOp, arith::MaximumFOp, arith::MinimumFOp,
-             arith::MaxNumFOp, arith::MinNumFOp, arith::CmpFOp, arith::SelectOp,
-             arith::SIToFPOp, arith::UIToFPOp, arith::FPToSIOp, math::AbsFOp,
-             math::ExpOp, math::Exp2Op, math::ExpM1Op, math::LogOp,
-             math::Log1pOp, math::Log2Op, math::SqrtOp, math::RsqrtOp,
-             math::TanhOp, math::ErfOp, math::SinOp, math::CosOp, math::PowFOp,
-             math::FloorOp, math::CeilOp, math::RoundEvenOp, math::TruncOp,
-             math::FmaOp, ssm::SigmoidOp, ssm::SiluOp, ssm::SoftplusOp,
-             ssm::GeluOp>(op);
+  return isa<
+      arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp, arith::NegFOp,
+      arith::MaximumFOp, arith::MinimumFOp, arith::MaxNumFOp, arith::MinNumFOp,
+      arith::CmpFOp, arith::SelectOp, arith::SIToFPOp, arith::UIToFPOp,
+      arith::FPToSIOp, math::AbsFOp, math::ExpOp, math::Exp2Op, math::ExpM1Op,
+      math::LogOp, math::Log1pOp, math::Log2Op, math::SqrtOp, math::RsqrtOp,
+      math::TanhOp, math::ErfOp, math::SinOp, math::CosOp, math::PowFOp,
+      math::FloorOp, math::CeilOp, math::RoundEvenOp, math::TruncOp,
+      math::FmaOp, ssm::SigmoidOp, ssm::SiluOp, ssm::SoftplusOp, ssm::GeluOp>(
+      op);
 }
 
 /// A reshape that only adds or drops dimensions of size 1.
@@ -111,7 +111,8 @@ bool itera::isKernelSource(Operation *op) {
   if (isa<tensor::EmptyOp>(op))
     return hasKernelTypes(op);
   if (auto fill = dyn_cast<linalg::FillOp>(op))
-    return hasKernelTypes(op) && fill.getInputs()[0].getDefiningOp<arith::ConstantOp>();
+    return hasKernelTypes(op) &&
+           fill.getInputs()[0].getDefiningOp<arith::ConstantOp>();
   if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
     auto dense = dyn_cast<DenseElementsAttr>(constant.getValue());
     return !dense || (dense.isSplat() && hasKernelTypes(op));

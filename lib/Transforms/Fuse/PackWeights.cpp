@@ -58,7 +58,8 @@ struct PackWeights : itera::impl::PackWeightsPassBase<PackWeights> {
 /// Whether `use` can read the packed form.
 static bool isLinearWeight(OpOperand &use) {
   auto linear = dyn_cast<ssm::LinearOp>(use.getOwner());
-  return linear && use.get() == linear.getWeight() && use.get() != linear.getX();
+  return linear && use.get() == linear.getWeight() &&
+         use.get() != linear.getX();
 }
 
 static bool isEmbeddingTable(OpOperand &use) {
@@ -76,7 +77,8 @@ TypedAttr PackWeights::packedAttribute(ssm::WeightOp weight, int64_t height) {
   int64_t count = data->shape()[0], depth = data->shape()[1];
   int64_t bytes = ssm::getElementBytes(data->kind);
   auto type = RankedTensorType::get(
-      {int64_t(llvm::divideCeil(count, height)), depth, height}, data->type.getElementType());
+      {int64_t(llvm::divideCeil(count, height)), depth, height},
+      data->type.getElementType());
   char *packed = nullptr;
   ssm::HostTensor result = ssm::HostTensor::allocate(type, data->kind, packed);
   std::memset(packed, 0, type.getNumElements() * bytes);
@@ -86,7 +88,8 @@ TypedAttr PackWeights::packedAttribute(ssm::WeightOp weight, int64_t height) {
     for (int64_t k = 0; k < depth; ++k)
       std::memcpy(to + k * height * bytes, from + k * bytes, bytes);
   }
-  known = ssm::toResourceAttribute(result, (weight.getName() + ".packed").str());
+  known =
+      ssm::toResourceAttribute(result, (weight.getName() + ".packed").str());
   ++this->packed;
   return known;
 }

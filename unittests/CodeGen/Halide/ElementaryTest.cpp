@@ -13,10 +13,13 @@ namespace {
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 double silu(double x) { return x * sigmoid(x); }
-double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
+double softplus(double x) {
+  return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
+}
 double gelu(double x) { return x / 2 * std::erfc(-x / std::sqrt(2.0)); }
 double geluTanh(double x) {
-  return x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+  return x / 2 *
+         (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
 }
 double rsqrt(double x) { return 1 / std::sqrt(x); }
 
@@ -66,8 +69,8 @@ TEST(Elementary, WithinUlps) {
   for (const std::string &cpu : runnableCpus())
     for (const Function &f : kFunctions) {
       LoadedKernel kernel(kernelText("%x: " + type, type,
-                                     std::string("%y = ") + f.op + " %x : " + type +
-                                         "\nreturn %y : " + type),
+                                     std::string("%y = ") + f.op + " %x : " +
+                                         type + "\nreturn %y : " + type),
                           cpu);
       Guarded x = randomTensor(n, 5, f.low, f.high), y(n);
       x[0] = f.low;
@@ -75,11 +78,12 @@ TEST(Elementary, WithinUlps) {
       double worst = 0;
       for (int i = 0; i < n; ++i) {
         double expected = f.reference(x[i]);
-        double error = std::max(0.0, std::abs(y[i] - expected) - f.absolute) / ulpOf(expected);
+        double error = std::max(0.0, std::abs(y[i] - expected) - f.absolute) /
+                       ulpOf(expected);
         if (error > worst)
           worst = error;
-        ASSERT_LE(error, f.ulps) << f.op << " " << x[i] << ": " << y[i] << " instead of "
-                                 << expected;
+        ASSERT_LE(error, f.ulps) << f.op << " " << x[i] << ": " << y[i]
+                                 << " instead of " << expected;
       }
       RecordProperty(f.op, std::to_string(worst));
       EXPECT_TRUE(y.intact());
@@ -96,14 +100,16 @@ TEST(Elementary, KeepsSpecialValues) {
       {"math.exp", {inf, -inf, 100.0f, -200.0f}, {inf, 0.0f, inf, 0.0f}},
       {"math.log", {0.0f, inf, 1.0f, 1e-40f}, {-inf, inf, 0.0f, -92.10340f}},
       {"math.tanh", {inf, -inf, 0.0f, 30.0f}, {1.0f, -1.0f, 0.0f, 1.0f}},
-      {"ssm.softplus", {-200.0f, 200.0f, 0.0f, 1e30f}, {0.0f, 200.0f, 0.6931472f, 1e30f}},
+      {"ssm.softplus",
+       {-200.0f, 200.0f, 0.0f, 1e30f},
+       {0.0f, 200.0f, 0.6931472f, 1e30f}},
       {"ssm.sigmoid", {-inf, inf, 0.0f, -100.0f}, {0.0f, 1.0f, 0.5f, 0.0f}},
   };
   for (const std::string &cpu : runnableCpus())
     for (const Special &c : cases) {
       LoadedKernel kernel(kernelText("%x: " + type, type,
-                                     std::string("%y = ") + c.op + " %x : " + type +
-                                         "\nreturn %y : " + type),
+                                     std::string("%y = ") + c.op + " %x : " +
+                                         type + "\nreturn %y : " + type),
                           cpu);
       Guarded y(4), x(4);
       std::copy_n(c.in, 4, x.data());
@@ -120,10 +126,12 @@ TEST(Elementary, Power) {
   constexpr int n = 1009;
   std::string type = tensorType({n});
   for (const std::string &cpu : runnableCpus()) {
-    LoadedKernel kernel(kernelText("%x: " + type + ", %e: " + type, type,
-                                   "%y = math.powf %x, %e : " + type + "\nreturn %y : " + type),
-                        cpu);
-    Guarded x = randomTensor(n, 1, 0.01f, 20.0f), e = randomTensor(n, 2, -8.0f, 8.0f), y(n);
+    LoadedKernel kernel(
+        kernelText("%x: " + type + ", %e: " + type, type,
+                   "%y = math.powf %x, %e : " + type + "\nreturn %y : " + type),
+        cpu);
+    Guarded x = randomTensor(n, 1, 0.01f, 20.0f),
+            e = randomTensor(n, 2, -8.0f, 8.0f), y(n);
     x[0] = -2.0f, e[0] = 3.0f;
     x[1] = -2.0f, e[1] = 4.0f;
     x[2] = -2.0f, e[2] = 0.5f;
@@ -141,7 +149,8 @@ TEST(Elementary, Power) {
   }
   // A constant square is a product, exactly rounded.
   std::string body = "%c = arith.constant dense<2.0> : " + type +
-                     "\n%y = math.powf %x, %c : " + type + "\nreturn %y : " + type;
+                     "\n%y = math.powf %x, %c : " + type +
+                     "\nreturn %y : " + type;
   for (const std::string &cpu : runnableCpus()) {
     LoadedKernel kernel(kernelText("%x: " + type, type, body), cpu);
     Guarded x = randomTensor(n, 1, -20.0f, 20.0f), y(n);

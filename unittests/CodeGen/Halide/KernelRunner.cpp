@@ -21,7 +21,8 @@ std::vector<std::string> itera::test::runnableCpus() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
     cpus.push_back("x86-64-v3");
-  if (__builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512bf16"))
+  if (__builtin_cpu_supports("avx512vbmi2") &&
+      __builtin_cpu_supports("avx512bf16"))
     cpus.push_back("znver4");
   return cpus;
 #else
@@ -29,7 +30,8 @@ std::vector<std::string> itera::test::runnableCpus() {
 #endif
 }
 
-TargetSpec itera::test::targetFor(const std::string &arch, const std::string &cpu) {
+TargetSpec itera::test::targetFor(const std::string &arch,
+                                  const std::string &cpu) {
   return llvm::cantFail(resolveTarget(arch, cpu));
 }
 
@@ -44,7 +46,8 @@ LoadedKernel::LoadedKernel(const std::string &text, const std::string &cpu,
   load(symbol);
 }
 
-LoadedKernel::LoadedKernel(const CompiledKernel &kernel, const std::string &symbol)
+LoadedKernel::LoadedKernel(const CompiledKernel &kernel,
+                           const std::string &symbol)
     : kernel(kernel) {
   load(symbol);
 }
@@ -80,11 +83,11 @@ static int callWithPointers(void *function, void **p, size_t count) {
   using P = void *;
   auto at = [&](size_t i) { return i < count ? p[i] : nullptr; };
   // Surplus arguments are harmless in the calling conventions at hand.
-  auto f = reinterpret_cast<int (*)(P, P, P, P, P, P, P, P, P, P, P, P, P, P, P, P,
-                                    P, P, P, P, P, P, P, P)>(function);
+  auto f = reinterpret_cast<int (*)(P, P, P, P, P, P, P, P, P, P, P, P, P, P, P,
+                                    P, P, P, P, P, P, P, P, P)>(function);
   return f(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8), at(9),
-           at(10), at(11), at(12), at(13), at(14), at(15), at(16), at(17), at(18),
-           at(19), at(20), at(21), at(22), at(23));
+           at(10), at(11), at(12), at(13), at(14), at(15), at(16), at(17),
+           at(18), at(19), at(20), at(21), at(22), at(23));
 }
 
 struct LoadedKernel::Call::Buffers {
@@ -107,10 +110,11 @@ LoadedKernel::prepare(const std::vector<const void *> &tensors) const {
     for (const KernelBuffer::Dim &dim : from.dims)
       dims[i].push_back({dim.min, dim.extent, dim.stride});
     std::memset(&buffers[i], 0, sizeof(halide_buffer_t));
-    buffers[i].host = static_cast<uint8_t *>(const_cast<void *>(
-                          tensors.at(from.argument))) +
-                      from.byteOffset;
-    buffers[i].type = halide_type_t(halide_type_code_t(from.typeCode), from.bits);
+    buffers[i].host =
+        static_cast<uint8_t *>(const_cast<void *>(tensors.at(from.argument))) +
+        from.byteOffset;
+    buffers[i].type =
+        halide_type_t(halide_type_code_t(from.typeCode), from.bits);
     buffers[i].dimensions = dims[i].size();
     buffers[i].dim = dims[i].data();
     pointers.push_back(&buffers[i]);
@@ -137,7 +141,8 @@ bool Guarded::intact() const {
   return true;
 }
 
-Guarded itera::test::randomTensor(size_t count, unsigned seed, float low, float high) {
+Guarded itera::test::randomTensor(size_t count, unsigned seed, float low,
+                                  float high) {
   Guarded tensor(count);
   std::mt19937 generator(seed);
   std::uniform_real_distribution<float> uniform(low, high);
@@ -149,7 +154,8 @@ Guarded itera::test::randomTensor(size_t count, unsigned seed, float low, float 
 std::string itera::test::kernelText(const std::string &arguments,
                                     const std::string &results,
                                     const std::string &body) {
-  return "func.func @kernel(" + arguments + ") -> (" + results + ") {\n" + body + "\n}\n";
+  return "func.func @kernel(" + arguments + ") -> (" + results + ") {\n" +
+         body + "\n}\n";
 }
 
 std::string itera::test::tensorType(std::initializer_list<int> shape) {

@@ -17,13 +17,18 @@ struct Case {
 };
 
 std::string linearText(Case c, const std::string &epilogue = "") {
-  std::string w = c.height ? tensorType({(c.rows + c.height - 1) / c.height, c.depth, c.height})
-                           : tensorType({c.rows, c.depth});
-  std::string x = tensorType({c.tokens, c.depth}), y = tensorType({c.tokens, c.rows});
-  std::string body = "%y = ssm.linear %x, %w bias(%b : " + tensorType({c.rows}) + ") : " +
-                     x + ", " + w + " -> " + y + "\n";
+  std::string w =
+      c.height
+          ? tensorType({(c.rows + c.height - 1) / c.height, c.depth, c.height})
+          : tensorType({c.rows, c.depth});
+  std::string x = tensorType({c.tokens, c.depth}),
+              y = tensorType({c.tokens, c.rows});
+  std::string body =
+      "%y = ssm.linear %x, %w bias(%b : " + tensorType({c.rows}) + ") : " + x +
+      ", " + w + " -> " + y + "\n";
   body += epilogue.empty() ? "return %y : " + y : epilogue;
-  return kernelText("%x: " + x + ", %w: " + w + ", %b: " + tensorType({c.rows}), y, body);
+  return kernelText("%x: " + x + ", %w: " + w + ", %b: " + tensorType({c.rows}),
+                    y, body);
 }
 
 Guarded packRows(const Guarded &w, Case c) {
@@ -52,19 +57,20 @@ void expectLinear(const Guarded &x, const Guarded &w, const Guarded &b,
       }
       ASSERT_NEAR(y[t * c.rows + n], sum + b[n],
                   (c.depth + 1) * 0x1p-24 * magnitude + 1e-37)
-          << "token " << t << " row " << n << " of " << c.tokens << "x" << c.depth
-          << "x" << c.rows << " height " << c.height;
+          << "token " << t << " row " << n << " of " << c.tokens << "x"
+          << c.depth << "x" << c.rows << " height " << c.height;
     }
 }
 
 TEST(Linear, MatchesDouble) {
   for (const std::string &cpu : runnableCpus()) {
     int index = 0;
-    for (Case c : {Case{1, 1, 1, 0}, Case{1, 64, 256, 16}, Case{7, 13, 37, 16},
-                   Case{3, 5, 3, 8}, Case{8, 64, 100, 24}, Case{63, 33, 40, 24},
-                   Case{64, 8, 61, 16}, Case{128, 64, 8, 8}, Case{2, 1, 50, 48},
-                   Case{5, 17, 130, 64}, Case{1, 40, 64, 0}, Case{9, 31, 45, 0},
-                   Case{128, 16, 7, 0}, Case{1, 3, 2, 4}, Case{4, 20, 24, 12}}) {
+    for (Case c :
+         {Case{1, 1, 1, 0}, Case{1, 64, 256, 16}, Case{7, 13, 37, 16},
+          Case{3, 5, 3, 8}, Case{8, 64, 100, 24}, Case{63, 33, 40, 24},
+          Case{64, 8, 61, 16}, Case{128, 64, 8, 8}, Case{2, 1, 50, 48},
+          Case{5, 17, 130, 64}, Case{1, 40, 64, 0}, Case{9, 31, 45, 0},
+          Case{128, 16, 7, 0}, Case{1, 3, 2, 4}, Case{4, 20, 24, 12}}) {
       LoadedKernel kernel(linearText(c), cpu);
       Guarded x = randomTensor(c.tokens * c.depth, ++index);
       Guarded w = randomTensor(c.rows * c.depth, ++index);
@@ -80,13 +86,15 @@ TEST(Linear, MatchesDouble) {
 // One token through its own kernel gives the bits of the many-token kernel.
 TEST(Linear, OneTokenHasTheBitsOfMany) {
   for (const std::string &cpu : runnableCpus())
-    for (Case c : {Case{13, 67, 85, 16}, Case{64, 128, 96, 48}, Case{8, 96, 50, 24},
-                   Case{11, 33, 29, 0}}) {
+    for (Case c : {Case{13, 67, 85, 16}, Case{64, 128, 96, 48},
+                   Case{8, 96, 50, 24}, Case{11, 33, 29, 0}}) {
       Case one = c;
       one.tokens = 1;
-      std::string y = tensorType({c.tokens, c.rows}), y1 = tensorType({1, c.rows});
+      std::string y = tensorType({c.tokens, c.rows}),
+                  y1 = tensorType({1, c.rows});
       auto epilogue = [&](const std::string &type) {
-        return "%s = ssm.silu %y : " + type + "\n%p = arith.mulf %s, %s : " + type +
+        return "%s = ssm.silu %y : " + type +
+               "\n%p = arith.mulf %s, %s : " + type +
                "\n%q = arith.addf %p, %y : " + type + "\nreturn %q : " + type;
       };
       LoadedKernel many(linearText(c, epilogue(y)), cpu);
@@ -99,7 +107,8 @@ TEST(Linear, OneTokenHasTheBitsOfMany) {
       for (int t = 0; t < c.tokens; ++t) {
         single({x.data() + t * c.depth, w, b, each});
         for (int n = 0; n < c.rows; ++n)
-          ASSERT_EQ(each[n], all[t * c.rows + n]) << "token " << t << " row " << n;
+          ASSERT_EQ(each[n], all[t * c.rows + n])
+              << "token " << t << " row " << n;
       }
     }
 }

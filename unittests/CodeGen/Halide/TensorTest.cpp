@@ -17,17 +17,23 @@ TEST(Tensor, PointwiseWithBroadcastAndSlice) {
   for (const std::string &cpu : runnableCpus())
     for (int t : {1, 3, 8})
       for (int d : {1, 2, 7, 16, 37}) {
-        std::string x = tensorType({1, t, 2 * d}), y = tensorType({1, t, d}), s = tensorType({d});
+        std::string x = tensorType({1, t, 2 * d}), y = tensorType({1, t, d}),
+                    s = tensorType({d});
         std::string body =
-            "%a = tensor.extract_slice %x[0, 0, 0] [1, " + std::to_string(t) + ", " +
-            std::to_string(d) + "] [1, 1, 1] : " + x + " to " + y + "\n" +
-            "%b = tensor.extract_slice %x[0, 0, " + std::to_string(d) + "] [1, " +
-            std::to_string(t) + ", " + std::to_string(d) + "] [1, 1, 1] : " + x + " to " + y + "\n" +
-            "%g = arith.mulf %a, %b : " + y + "\n" + "%e = tensor.empty() : " + y + "\n" +
-            "%w = linalg.broadcast ins(%s : " + s + ") outs(%e : " + y + ") dimensions = [0, 1]\n" +
-            "%r = arith.addf %g, %w : " + y + "\nreturn %r : " + y;
-        LoadedKernel kernel(kernelText("%x: " + x + ", %s: " + s, y, body), cpu);
-        Guarded in = randomTensor(2 * t * d, 1), scale = randomTensor(d, 2), out(t * d);
+            "%a = tensor.extract_slice %x[0, 0, 0] [1, " + std::to_string(t) +
+            ", " + std::to_string(d) + "] [1, 1, 1] : " + x + " to " + y +
+            "\n" + "%b = tensor.extract_slice %x[0, 0, " + std::to_string(d) +
+            "] [1, " + std::to_string(t) + ", " + std::to_string(d) +
+            "] [1, 1, 1] : " + x + " to " + y + "\n" +
+            "%g = arith.mulf %a, %b : " + y + "\n" +
+            "%e = tensor.empty() : " + y + "\n" +
+            "%w = linalg.broadcast ins(%s : " + s + ") outs(%e : " + y +
+            ") dimensions = [0, 1]\n" + "%r = arith.addf %g, %w : " + y +
+            "\nreturn %r : " + y;
+        LoadedKernel kernel(kernelText("%x: " + x + ", %s: " + s, y, body),
+                            cpu);
+        Guarded in = randomTensor(2 * t * d, 1), scale = randomTensor(d, 2),
+                out(t * d);
         kernel({in, scale, out});
         for (int i = 0; i < t; ++i)
           for (int j = 0; j < d; ++j)
@@ -52,9 +58,10 @@ TEST(Tensor, TransposeReshapeConcatPad) {
     } : tensor<5x3x3xf32> to tensor<6x3x5xf32>
     return %c, %p : tensor<5x3x3xf32>, tensor<6x3x5xf32>)";
   for (const std::string &cpu : runnableCpus()) {
-    LoadedKernel kernel(kernelText("%x: tensor<3x10xf32>, %z: tensor<5x1x3xf32>",
-                                   "tensor<5x3x3xf32>, tensor<6x3x5xf32>", body),
-                        cpu);
+    LoadedKernel kernel(
+        kernelText("%x: tensor<3x10xf32>, %z: tensor<5x1x3xf32>",
+                   "tensor<5x3x3xf32>, tensor<6x3x5xf32>", body),
+        cpu);
     Guarded x = randomTensor(30, 1), z = randomTensor(15, 2), c(45), p(90);
     kernel({x, z, c, p});
     auto concat = [&](int i, int j, int k) {
@@ -85,7 +92,9 @@ TEST(Tensor, CompareSelectAndIntegers) {
     %r = arith.mulf %f, %s : tensor<19xf32>
     return %r, %m : tensor<19xf32>, tensor<19xi1>)";
   for (const std::string &cpu : runnableCpus()) {
-    LoadedKernel kernel(kernelText("%x: tensor<19xf32>", "tensor<19xf32>, tensor<19xi1>", body), cpu);
+    LoadedKernel kernel(
+        kernelText("%x: tensor<19xf32>", "tensor<19xf32>, tensor<19xi1>", body),
+        cpu);
     Guarded x = randomTensor(19, 1, -5, 5), y(19);
     std::vector<uint8_t> mask(19);
     kernel({x, y, mask.data()});
@@ -102,15 +111,20 @@ TEST(Tensor, CompareSelectAndIntegers) {
 TEST(Tensor, ReduceEitherWay) {
   for (const std::string &cpu : runnableCpus())
     for (int n : kLengths) {
-      std::string x = tensorType({5, n}), r = tensorType({5}), c = tensorType({n});
+      std::string x = tensorType({5, n}), r = tensorType({5}),
+                  c = tensorType({n});
       std::string body =
           "%z = arith.constant 0.0 : f32\n%e = tensor.empty() : " + r +
           "\n%i = linalg.fill ins(%z : f32) outs(%e : " + r + ") -> " + r +
-          "\n%a = linalg.reduce {arith.addf} ins(%x : " + x + ") outs(%i : " + r +
+          "\n%a = linalg.reduce {arith.addf} ins(%x : " + x +
+          ") outs(%i : " + r +
           ") dimensions = [1]\n%e1 = tensor.empty() : " + c +
-          "\n%m = arith.constant 0xFF800000 : f32\n%i1 = linalg.fill ins(%m : f32) outs(%e1 : " + c + ") -> " + c +
-          "\n%b = linalg.reduce {arith.maximumf} ins(%x : " + x + ") outs(%i1 : " + c +
-          ") dimensions = [0]\nreturn %a, %b : " + r + ", " + c;
+          "\n%m = arith.constant 0xFF800000 : f32\n%i1 = linalg.fill ins(%m : "
+          "f32) outs(%e1 : " +
+          c + ") -> " + c +
+          "\n%b = linalg.reduce {arith.maximumf} ins(%x : " + x +
+          ") outs(%i1 : " + c + ") dimensions = [0]\nreturn %a, %b : " + r +
+          ", " + c;
       LoadedKernel kernel(kernelText("%x: " + x, r + ", " + c, body), cpu);
       Guarded in = randomTensor(5 * n, n), rows(5), columns(n);
       kernel({in, rows, columns});
@@ -138,11 +152,15 @@ TEST(Tensor, Norms) {
           if (d == 1)
             continue;
           std::string x = tensorType({1, t, d}), s = tensorType({d});
-          std::string body = std::string("%y = ssm.norm ") + (layer ? "layer" : "rms") +
-                             " %x scale(%s : " + s + ") bias(%b : " + s +
-                             ") epsilon 1.0e-5 : " + x + "\nreturn %y : " + x;
-          LoadedKernel kernel(kernelText("%x: " + x + ", %s: " + s + ", %b: " + s, x, body), cpu);
-          Guarded in = randomTensor(t * d, d), scale = randomTensor(d, 2), bias = randomTensor(d, 3), out(t * d);
+          std::string body = std::string("%y = ssm.norm ") +
+                             (layer ? "layer" : "rms") + " %x scale(%s : " + s +
+                             ") bias(%b : " + s + ") epsilon 1.0e-5 : " + x +
+                             "\nreturn %y : " + x;
+          LoadedKernel kernel(
+              kernelText("%x: " + x + ", %s: " + s + ", %b: " + s, x, body),
+              cpu);
+          Guarded in = randomTensor(t * d, d), scale = randomTensor(d, 2),
+                  bias = randomTensor(d, 3), out(t * d);
           kernel({in, scale, bias, out});
           for (int i = 0; i < t; ++i) {
             const float *row = in.data() + i * d;
@@ -155,7 +173,8 @@ TEST(Tensor, Norms) {
             for (int j = 0; j < d; ++j) {
               double unit = (std::abs(row[j]) + 1) / std::sqrt(var + 1e-5);
               ASSERT_NEAR(out[i * d + j],
-                          (row[j] - mean) / std::sqrt(var + 1e-5) * scale[j] + bias[j],
+                          (row[j] - mean) / std::sqrt(var + 1e-5) * scale[j] +
+                              bias[j],
                           (d + 8) * 0x1p-24 * (unit + 1))
                   << "t " << t << " d " << d;
             }
@@ -168,8 +187,10 @@ TEST(Tensor, Softmax) {
   for (const std::string &cpu : runnableCpus())
     for (int n : kLengths) {
       std::string x = tensorType({2, 3, n});
-      std::string body = "%e = tensor.empty() : " + x + "\n%y = linalg.softmax dimension(2) ins(%x : " +
-                         x + ") outs(%e : " + x + ") -> " + x + "\nreturn %y : " + x;
+      std::string body = "%e = tensor.empty() : " + x +
+                         "\n%y = linalg.softmax dimension(2) ins(%x : " + x +
+                         ") outs(%e : " + x + ") -> " + x +
+                         "\nreturn %y : " + x;
       LoadedKernel kernel(kernelText("%x: " + x, x, body), cpu);
       Guarded in = randomTensor(6 * n, n, -30, 30), out(6 * n);
       kernel({in, out});
@@ -182,7 +203,8 @@ TEST(Tensor, Softmax) {
         for (int j = 0; j < n; ++j) {
           double expected = std::exp(in[i * n + j] - largest) / sum;
           // x - max is rounded before exp: |x - max| half ulps.
-          ASSERT_NEAR(out[i * n + j], expected, (n + 70) * 0x1p-24 * expected + 1e-37);
+          ASSERT_NEAR(out[i * n + j], expected,
+                      (n + 70) * 0x1p-24 * expected + 1e-37);
         }
       }
       EXPECT_TRUE(out.intact());
@@ -196,33 +218,45 @@ struct Contraction {
 
 TEST(Tensor, BatchedContractions) {
   for (const std::string &cpu : runnableCpus())
-    for (Contraction c : {Contraction{1, 1, 1, false, false}, {3, 5, 7, false, true},
-                          {16, 32, 8, false, false}, {33, 17, 20, true, false},
-                          {64, 64, 64, true, true}, {1, 40, 64, false, true}}) {
-      std::string a = c.transposeA ? tensorType({2, c.k, c.m}) : tensorType({2, c.m, c.k});
-      std::string b = c.transposeB ? tensorType({2, c.n, c.k}) : tensorType({2, c.k, c.n});
+    for (Contraction c : {Contraction{1, 1, 1, false, false},
+                          {3, 5, 7, false, true},
+                          {16, 32, 8, false, false},
+                          {33, 17, 20, true, false},
+                          {64, 64, 64, true, true},
+                          {1, 40, 64, false, true}}) {
+      std::string a =
+          c.transposeA ? tensorType({2, c.k, c.m}) : tensorType({2, c.m, c.k});
+      std::string b =
+          c.transposeB ? tensorType({2, c.n, c.k}) : tensorType({2, c.k, c.n});
       std::string y = tensorType({2, c.m, c.n});
       std::string body =
           "%z = arith.constant 0.0 : f32\n%e = tensor.empty() : " + y +
           "\n%i = linalg.fill ins(%z : f32) outs(%e : " + y + ") -> " + y +
-          "\n%y = linalg.contract indexing_maps = [affine_map<(b, m, n, k) -> (b, " +
-          (c.transposeA ? "k, m" : "m, k") + ")>, affine_map<(b, m, n, k) -> (b, " +
-          (c.transposeB ? "n, k" : "k, n") + ")>, affine_map<(b, m, n, k) -> (b, m, n)>] ins(%a, %b : " +
-          a + ", " + b + ") outs(%i : " + y + ") -> " + y + "\nreturn %y : " + y;
+          "\n%y = linalg.contract indexing_maps = [affine_map<(b, m, n, k) -> "
+          "(b, " +
+          (c.transposeA ? "k, m" : "m, k") +
+          ")>, affine_map<(b, m, n, k) -> (b, " +
+          (c.transposeB ? "n, k" : "k, n") +
+          ")>, affine_map<(b, m, n, k) -> (b, m, n)>] ins(%a, %b : " + a +
+          ", " + b + ") outs(%i : " + y + ") -> " + y + "\nreturn %y : " + y;
       LoadedKernel kernel(kernelText("%a: " + a + ", %b: " + b, y, body), cpu);
-      Guarded left = randomTensor(2 * c.m * c.k, 1), right = randomTensor(2 * c.k * c.n, 2),
-              out(2 * c.m * c.n);
+      Guarded left = randomTensor(2 * c.m * c.k, 1),
+              right = randomTensor(2 * c.k * c.n, 2), out(2 * c.m * c.n);
       kernel({left, right, out});
       for (int s = 0; s < 2; ++s)
         for (int m = 0; m < c.m; ++m)
           for (int n = 0; n < c.n; ++n) {
             double sum = 0, magnitude = 0;
             for (int k = 0; k < c.k; ++k) {
-              double p = double(left[s * c.m * c.k + (c.transposeA ? k * c.m + m : m * c.k + k)]) *
-                         right[s * c.k * c.n + (c.transposeB ? n * c.k + k : k * c.n + n)];
+              double p =
+                  double(left[s * c.m * c.k +
+                              (c.transposeA ? k * c.m + m : m * c.k + k)]) *
+                  right[s * c.k * c.n +
+                        (c.transposeB ? n * c.k + k : k * c.n + n)];
               sum += p, magnitude += std::abs(p);
             }
-            ASSERT_NEAR(out[(s * c.m + m) * c.n + n], sum, c.k * 0x1p-24 * magnitude + 1e-37);
+            ASSERT_NEAR(out[(s * c.m + m) * c.n + n], sum,
+                        c.k * 0x1p-24 * magnitude + 1e-37);
           }
       EXPECT_TRUE(out.intact());
     }
@@ -243,10 +277,13 @@ TEST(Tensor, ContractSoftmaxContract) {
       ins(%p, %v : tensor<9x11xf32>, tensor<11x5xf32>) outs(%i2 : tensor<9x5xf32>) -> tensor<9x5xf32>
     return %y : tensor<9x5xf32>)";
   for (const std::string &cpu : runnableCpus()) {
-    LoadedKernel kernel(kernelText("%q: tensor<9x16xf32>, %k: tensor<11x16xf32>, %v: tensor<11x5xf32>",
-                                   "tensor<9x5xf32>", body),
-                        cpu);
-    Guarded q = randomTensor(144, 1), k = randomTensor(176, 2), v = randomTensor(55, 3), y(45);
+    LoadedKernel kernel(
+        kernelText(
+            "%q: tensor<9x16xf32>, %k: tensor<11x16xf32>, %v: tensor<11x5xf32>",
+            "tensor<9x5xf32>", body),
+        cpu);
+    Guarded q = randomTensor(144, 1), k = randomTensor(176, 2),
+            v = randomTensor(55, 3), y(45);
     kernel({q, k, v, y});
     for (int i = 0; i < 9; ++i) {
       double p[11], sum = 0;

@@ -70,8 +70,8 @@ compileKernels(llvm::ArrayRef<KernelRequest> requests,
                const KernelOptions &options);
 
 /// Compiles one kernel in this process.
-llvm::Expected<CompiledKernel> compileKernelInProcess(const KernelRequest &request,
-                                                      const TargetSpec &target);
+llvm::Expected<CompiledKernel>
+compileKernelInProcess(const KernelRequest &request, const TargetSpec &target);
 
 /// The worker's side of compileKernels(): serves requests until its input
 /// ends. Returns the exit code.
