@@ -114,6 +114,14 @@ int main(int argc, char **argv) {
     }
   }
   mlir::MLIRContext context;
+  // Every diagnostic is one line: severity and text.
+  context.getDiagEngine().registerHandler([](mlir::Diagnostic &diagnostic) {
+    constexpr const char *kSeverities[] = {"note", "warning", "error",
+                                           "remark"};
+    errs() << kSeverities[static_cast<int>(diagnostic.getSeverity())] << ": "
+           << diagnostic.str() << '\n';
+    return mlir::success();
+  });
   mlir::OwningOpRef<mlir::ModuleOp> module =
       itera::importONNX(path, options, &context);
   if (!module)

@@ -18,6 +18,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -62,6 +63,52 @@ Expected<std::shared_ptr<MappedFile>> MappedFile::map(int descriptor,
   return result;
 }
 
+namespace {
+/// Feeds the parser from mapped memory, piece by piece, and gives back the
+/// pages it has passed: the file and its parsed copy are never both resident.
+class ReleasingStream final : public google::protobuf::io::ZeroCopyInputStream {
+public:
+  explicit ReleasingStream(ArrayRef<char> bytes) : bytes(bytes) {}
+
+  bool Next(const void **data, int *size) override {
+    release();
+    if (next == bytes.size())
+      return false;
+    size_t count = std::min(kPiece, bytes.size() - next);
+    *data = bytes.data() + next;
+    *size = static_cast<int>(count);
+    next += count;
+    return true;
+  }
+  void BackUp(int count) override { next -= count; }
+  bool Skip(int count) override {
+    size_t wanted = count;
+    if (wanted > bytes.size() - next) {
+      next = bytes.size();
+      return false;
+    }
+    next += wanted;
+    return true;
+  }
+  int64_t ByteCount() const override { return next; }
+
+private:
+  static constexpr size_t kPiece = size_t(1) << 24;
+
+  void release() {
+    // The mapping begins on a page; so do all whole pieces.
+    size_t done = next / kPiece * kPiece;
+    if (done > released)
+      madvise(const_cast<char *>(bytes.data()) + released, done - released,
+              MADV_DONTNEED);
+    released = std::max(released, done);
+  }
+
+  ArrayRef<char> bytes;
+  size_t next = 0, released = 0;
+};
+} // namespace
+
 Expected<std::shared_ptr<Model>> onnx_import::loadModel(StringRef path,
                                                         bool allowLinks) {
   // O_NONBLOCK: opening a FIFO must not wait for a writer.
@@ -85,8 +132,14 @@ Expected<std::shared_ptr<Model>> onnx_import::loadModel(StringRef path,
     model->folder = ".";
   model->fileName = sys::path::filename(path).str();
   model->allowLinks = allowLinks;
-  google::protobuf::io::CodedInputStream stream(
-      reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size());
+  XXH128_hash_t hash = xxh3_128bits(ArrayRef<uint8_t>(
+      reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size()));
+  model->hash =
+      utohexstr(hash.high64, true, 16) + utohexstr(hash.low64, true, 16);
+  if (!bytes.empty())
+    madvise(const_cast<char *>(bytes.data()), bytes.size(), MADV_DONTNEED);
+  ReleasingStream pieces(bytes);
+  google::protobuf::io::CodedInputStream stream(&pieces);
   stream.SetTotalBytesLimit(kMaxMessage);
   stream.SetRecursionLimit(kMaxNesting);
   if (!model->proto.ParsePartialFromCodedStream(&stream) ||
@@ -95,9 +148,6 @@ Expected<std::shared_ptr<Model>> onnx_import::loadModel(StringRef path,
                 "of another format");
   if (!model->proto.has_graph())
     return fail("expected an ONNX model, but the file holds no graph");
-  XXH128_hash_t hash = xxh3_128bits(ArrayRef<uint8_t>(
-      reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size()));
-  model->hash = utohexstr(hash.high64, true, 16) + utohexstr(hash.low64, true, 16);
   return model;
 }
 

@@ -23,8 +23,6 @@ using namespace itera;
 using namespace itera::onnx_import;
 
 namespace {
-constexpr int64_t kPrimes[] = {1009, 1013, 1019, 1021, 1031, 1033, 1039, 1049,
-                               1051, 1061, 1063, 1069, 1087, 1091, 1093, 1097};
 /// Most imports tried for one model.
 constexpr int kMaxTries = 24;
 
@@ -59,7 +57,9 @@ private:
   InFlightDiagnostic error() { return emitError(loc) << model->fileName << ": "; }
   LogicalResult readInputs();
   LogicalResult readInput(const onnx::ValueInfoProto &input);
-  int64_t prime(size_t index) { return kPrimes[index % std::size(kPrimes)]; }
+  int64_t prime(size_t index) const { return primes[index % primes.size()]; }
+  /// Primes above `least`, and above every number of inputs of a node.
+  void choosePrimes(int64_t least);
 
   /// One import with the symbols as they are; unknown ones as primes.
   OwningOpRef<ModuleOp> attempt();
@@ -68,7 +68,10 @@ private:
   std::optional<int64_t> getIndexedLength(int64_t size);
   /// Finds sizes for all unknown symbols, depth first.
   OwningOpRef<ModuleOp> search();
+  OwningOpRef<ModuleOp> searchAll();
   LogicalResult checkGiven();
+  LogicalResult checkIndexed();
+  LogicalResult reportFixed(const Symbol &symbol, int64_t size);
   void replayErrors();
   void report();
 
@@ -78,6 +81,7 @@ private:
   Location loc;
   SmallVector<Symbol> symbols;
   SmallVector<InputShape> inputs;
+  SmallVector<int64_t> primes;
   int tries = 0;
 
   // What the last attempt left.
@@ -177,6 +181,23 @@ LogicalResult Resolver::readInputs() {
 //===----------------------------------------------------------------------===//
 // Resolution
 //===----------------------------------------------------------------------===//
+
+void Resolver::choosePrimes(int64_t least) {
+  // An unrolled loop stacks its steps in one node: its length is no more than
+  // the inputs of that node.
+  for (const onnx::NodeProto &node : model->proto.graph().node())
+    least = std::max<int64_t>(least, 2 * int64_t(node.input_size()));
+  auto isPrime = [](int64_t number) {
+    for (int64_t d = 3; d * d <= number; d += 2)
+      if (number % d == 0)
+        return false;
+    return true;
+  };
+  primes.clear();
+  for (int64_t number = least | 1; primes.size() < 16; number += 2)
+    if (isPrime(number) && (primes.empty() || number > primes.back() + 32))
+      primes.push_back(number);
+}
 
 OwningOpRef<ModuleOp> Resolver::attempt() {
   ++tries;
@@ -286,27 +307,47 @@ void Resolver::replayErrors() {
   diagnostics.clear();
 }
 
-/// After a failure with sizes from --shape: is there a size that works?
+/// After a failure with sizes from --shape: is there one that would work if
+/// only it were another? Lengths are asked before batch sizes.
 LogicalResult Resolver::checkGiven() {
   SmallVector<Symbol> given = symbols;
   std::vector<Diagnostic> kept = std::move(diagnostics);
-  for (Symbol &symbol : symbols)
-    if (symbol.isGiven)
-      symbol.size = 0;
-  OwningOpRef<ModuleOp> module = search();
-  SmallVector<Symbol> found = symbols;
+  SmallVector<size_t> order;
+  for (bool isBatch : {false, true})
+    for (auto [i, symbol] : llvm::enumerate(symbols))
+      if (symbol.isGiven && (symbol.dim == 0) == isBatch)
+        order.push_back(i);
+  for (size_t i : order) {
+    if (tries >= kMaxTries)
+      break;
+    symbols = given;
+    symbols[i].size = 0;
+    if (search() && symbols[i].size && symbols[i].size != given[i].size)
+      return reportFixed(given[i], symbols[i].size);
+  }
   symbols = given;
   diagnostics = std::move(kept);
-  if (!module)
-    return success();
-  for (auto [before, after] : llvm::zip(given, found))
-    if (before.isGiven && after.size && before.size != after.size)
-      return error() << "input '" << before.input << "' dimension "
-                     << before.dim << " '" << before.name << "': expected "
-                     << after.size
-                     << ", to which the graph is fixed, but --shape gives "
-                     << before.size;
   return success();
+}
+
+/// A length from --shape that the graph never compares with its own: it takes
+/// the first entries and would ignore the others.
+LogicalResult Resolver::checkIndexed() {
+  for (const Symbol &symbol : symbols) {
+    if (!symbol.isGiven || symbol.dim == 0)
+      continue;
+    std::optional<int64_t> length = getIndexedLength(symbol.size);
+    if (length && *length >= 8 && *length < symbol.size)
+      return reportFixed(symbol, *length);
+  }
+  return success();
+}
+
+LogicalResult Resolver::reportFixed(const Symbol &symbol, int64_t size) {
+  return error() << "input '" << symbol.input << "' dimension " << symbol.dim
+                 << " '" << symbol.name << "': expected " << size
+                 << ", to which the graph is fixed, but --shape gives "
+                 << symbol.size;
 }
 
 void Resolver::report() {
@@ -325,30 +366,46 @@ void Resolver::report() {
   }
 }
 
+/// Searches with batch sizes of one, then for all open dimensions alike.
+OwningOpRef<ModuleOp> Resolver::searchAll() {
+  bool hasDefaults = false;
+  for (Symbol &symbol : symbols)
+    if (!symbol.isGiven) {
+      symbol.isDefault = symbol.dim == 0;
+      symbol.size = symbol.isDefault ? 1 : 0;
+      hasDefaults |= symbol.isDefault;
+    }
+  OwningOpRef<ModuleOp> module = search();
+  if (module || !hasDefaults)
+    return module;
+  SmallVector<Symbol> before = symbols;
+  std::vector<Diagnostic> kept = std::move(diagnostics);
+  for (Symbol &symbol : symbols)
+    if (symbol.isDefault) {
+      symbol.size = 0;
+      symbol.isDefault = false;
+    }
+  module = search();
+  if (!module) {
+    symbols = before;
+    diagnostics = std::move(kept);
+  }
+  return module;
+}
+
 OwningOpRef<ModuleOp> Resolver::run() {
   if (failed(readInputs()))
     return {};
-  bool hasDefaults = false;
-  for (Symbol &symbol : symbols)
-    if (!symbol.isGiven && symbol.dim == 0) {
-      symbol.size = 1;
-      symbol.isDefault = hasDefaults = true;
-    }
-  OwningOpRef<ModuleOp> module = search();
-  if (!module && hasDefaults && tries < kMaxTries) {
-    // Perhaps it was no batch size: look for it as for the others.
-    SmallVector<Symbol> before = symbols;
+  choosePrimes(1009);
+  OwningOpRef<ModuleOp> module = searchAll();
+  if (!module && tries < kMaxTries &&
+      llvm::any_of(symbols, [](const Symbol &s) { return !s.isGiven; })) {
+    // Once more with primes above any length that a chain of steps could have.
     std::vector<Diagnostic> kept = std::move(diagnostics);
-    for (Symbol &symbol : symbols)
-      if (symbol.isDefault) {
-        symbol.size = 0;
-        symbol.isDefault = false;
-      }
-    module = search();
-    if (!module) {
-      symbols = before;
+    choosePrimes(1 << 17);
+    module = searchAll();
+    if (!module)
       diagnostics = std::move(kept);
-    }
   }
   if (!module) {
     if (llvm::any_of(symbols, [](const Symbol &s) { return s.isGiven; }) &&
@@ -366,6 +423,8 @@ OwningOpRef<ModuleOp> Resolver::run() {
               << symbol.input << "=... with a size for every dimension";
       return {};
     }
+  if (failed(checkIndexed()))
+    return {};
   replayErrors();
   report();
   return module;
