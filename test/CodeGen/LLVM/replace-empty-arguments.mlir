@@ -1,18 +1,13 @@
-// Buffers without elements become empty vectors; what looks into one looks into
-// an empty buffer of the function.
+// Upstream makes no bare pointer of a buffer whose outer stride is zero.
 // RUN: itera-opt --pass-pipeline='builtin.module(func.func(ssm-replace-empty-arguments))' %s | FileCheck %s
 
-// CHECK-LABEL: func.func @unused(
-// CHECK-SAME:    %{{.*}}: memref<0xf32>, %{{.*}}: memref<3xf32>, %{{.*}}: memref<0xi64>)
-func.func @unused(%a: memref<5x0xf32>, %b: memref<3xf32>, %c: memref<0x2xi64>) {
-  return
-}
-
-// CHECK-LABEL: func.func @viewed(%{{.*}}: memref<0xf32>)
-// CHECK:         %[[OWN:.*]] = memref.alloca() : memref<5x0xf32>
-// CHECK:         memref.subview %[[OWN]]
-func.func @viewed(%a: memref<5x0xf32>) {
-  %v = memref.subview %a[1, 0] [2, 0] [1, 1]
-    : memref<5x0xf32> to memref<2x0xf32, strided<[0, 1], offset: 0>>
+// CHECK-LABEL: func.func @arguments
+// CHECK-SAME: (%{{.*}}: memref<0xf32> {ssm.name = "state"}, %[[X:.*]]: memref<5x4xf32>, %[[Y:.*]]: memref<5x4xf32>, %{{.*}}: memref<0xf32>)
+func.func @arguments(%state: memref<5x0xf32> {ssm.name = "state"}, %x: memref<5x4xf32>,
+                     %y: memref<5x4xf32>, %next: memref<5x0xf32>) {
+  // CHECK: memref.copy %[[X]], %[[Y]]
+  memref.copy %x, %y : memref<5x4xf32> to memref<5x4xf32>
+  // CHECK: memref.copy %{{.*}}, %{{.*}} : memref<5x0xf32> to memref<5x0xf32>
+  memref.copy %state, %next : memref<5x0xf32> to memref<5x0xf32>
   return
 }
