@@ -20,8 +20,8 @@ func.func @scan(%h: tensor<3xf32>, %u: tensor<6x3xf32>) -> (tensor<3xf32>, tenso
   // CHECK: %[[T:.*]] = arith.subi %{{.*}}, %[[I]]
   // CHECK: tensor.extract_slice %{{.*}}[%[[T]], 0] [1, 3] [1, 1]
   // CHECK: %[[N:.*]] = arith.addf %[[S]]
-  // CHECK: %[[C:.*]] = linalg.copy ins(%[[N]] : tensor<3xf32>) outs(%[[S]] : tensor<3xf32>)
   // CHECK: %[[W:.*]] = tensor.insert_slice %[[N]] into %[[Y]][%[[T]], 0]
+  // CHECK: %[[C:.*]] = linalg.copy ins(%[[N]] : tensor<3xf32>) outs(%[[S]] : tensor<3xf32>)
   // CHECK: scf.yield %[[C]], %[[W]]
   %last, %y = ssm.scan init(%h : tensor<3xf32>) sequences(%u : tensor<6x3xf32>) length 6 reverse {
   ^bb0(%s: tensor<3xf32>, %ut: tensor<3xf32>):

@@ -276,8 +276,33 @@ def scan():
                dict(a=a, u=u, h=h0), dict(l=h, y=y), 1e-5)
 
 
+@case
+def scan_old_states():
+    """States that swap, and a step that gives out the state before it."""
+    u, a0, b0 = normal(5, 3), normal(3), normal(3)
+    a, b, y = a0.astype(np.float64), b0.astype(np.float64), np.zeros((5, 3))
+    for t in range(5):
+        y[t] = a
+        a, b = b, a + u[t]
+    yield ("""%la, %lb, %y = ssm.scan init(%a, %b : {a}, {b}) sequences(%u : {u}) length 5 {{
+^bb0(%s: {a}, %r: {b}, %ut: {a}):
+  %n = arith.addf %s, %ut : {a}
+  ssm.yield %r, %n, %s : {a}, {a}, {a}
+}} {{sequence_dims = array<i64: 0>, stack_dims = array<i64: 0>}} -> {la}, {lb}, {y}""",
+           dict(u=u, a=a0, b=b0), dict(la=a, lb=b, y=y), 1e-5)
+
+
+@case
+def length_one():
+    """Loops of one step, behind a transpose."""
+    x = normal(1, 5, 1, 4)
+    yield ("%e = tensor.empty() : {y}\n"
+           "%t = linalg.transpose ins(%x : {x}) outs(%e : {y}) permutation = [0, 3, 1, 2]\n"
+           "%y = ssm.cumsum %t dim 3 : {y}", dict(x=x), dict(y=x.transpose(0, 3, 1, 2)), 0)
+
+
 def as_stored(array):
-    array = np.asarray(array)
+    array = np.ascontiguousarray(array).reshape(np.shape(array))
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
@@ -291,7 +316,8 @@ def run(name, index, text, inputs, outputs, atol, rtol, compile_command, run_com
     stem = os.path.join(folder, f"{name}{index}")
     with open(stem + ".mlir", "w") as file:
         file.write(module)
-    np.savez(stem + ".npz", **inputs, **{k + "@f64": v for k, v in outputs.items()})
+    np.savez(stem + ".npz", **inputs,
+             **{k + "@f64": np.ascontiguousarray(v).reshape(np.shape(v)) for k, v in outputs.items()})
     subprocess.run(compile_command + [stem + ".mlir", "-o", stem + ".so"], check=True)
     subprocess.run(run_command + [stem + ".so", "--input", stem + ".npz", "--compare", stem + ".npz",
                                   f"--atol={atol}", f"--rtol={rtol}"], check=True, stdout=subprocess.DEVNULL)

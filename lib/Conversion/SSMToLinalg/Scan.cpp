@@ -40,17 +40,37 @@ struct LowerScan : OpRewritePattern<ScanOp> {
           SmallVector<Value> next;
           for (Value value : body.getTerminator()->getOperands())
             next.push_back(mapping.lookupOrDefault(value));
-          // A state keeps its buffer from step to step, wherever the body
-          // computed the next one.
-          for (size_t j = 0; j < states; ++j)
-            next[j] = linalg::CopyOp::create(w, next[j], values[j]).getResult(0);
+          // Everything that reads the old states comes before what overwrites
+          // them: a state keeps its buffer from step to step.
           for (size_t j = 0; j < op.getStackDims().size(); ++j)
             next[states + j] = w.insert(next[states + j], values[states + j],
                                         op.getStackDims()[j], t);
+          for (size_t j = 0; j < states; ++j)
+            if (isViewOfOther(next[j], values.take_front(states), j))
+              next[j] = copyInto(
+                  w, next[j],
+                  w.empty(TensorWriter::shape(next[j]), TensorWriter::element(next[j])));
+          for (size_t j = 0; j < states; ++j)
+            next[j] = copyInto(w, next[j], values[j]);
           return next;
         });
     rewriter.replaceOp(op, results);
     return success();
+  }
+
+  static Value copyInto(TensorWriter &w, Value source, Value target) {
+    return linalg::CopyOp::create(w, source, target).getResult(0);
+  }
+
+  /// Whether `value` looks into the old value of another state than `index`.
+  static bool isViewOfOther(Value value, ValueRange old, size_t index) {
+    while (Operation *op = value.getDefiningOp()) {
+      if (!isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp,
+               tensor::CollapseShapeOp, tensor::CastOp>(op))
+        return false;
+      value = op->getOperand(0);
+    }
+    return llvm::is_contained(old, value) && value != old[index];
   }
 };
 

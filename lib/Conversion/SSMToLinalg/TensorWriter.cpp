@@ -83,7 +83,10 @@ static void sliceParameters(OpBuilder &b, ArrayRef<int64_t> shape, int64_t dim,
   strides.assign(shape.size(), b.getIndexAttr(1));
   for (int64_t size : shape)
     sizes.push_back(b.getIndexAttr(size));
-  offsets[dim] = position;
+  // Only one place in a dimension of size 1; upstream's canonicaliser makes
+  // invalid slices of such ones with an offset that it finds out later.
+  if (shape[dim] != 1)
+    offsets[dim] = position;
   sizes[dim] = b.getIndexAttr(1);
 }
 
