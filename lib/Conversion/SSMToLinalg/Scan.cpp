@@ -8,6 +8,14 @@ using namespace mlir;
 using namespace itera;
 using namespace itera::ssm;
 
+/// What `value` is a view of.
+static Value source(Value value) {
+  while (isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp,
+                         tensor::ExtractSliceOp>(value.getDefiningOp()))
+    value = value.getDefiningOp()->getOperand(0);
+  return value;
+}
+
 namespace {
 
 struct LowerScan : OpRewritePattern<ScanOp> {
@@ -40,13 +48,24 @@ struct LowerScan : OpRewritePattern<ScanOp> {
           SmallVector<Value> next;
           for (Value value : body.getTerminator()->getOperands())
             next.push_back(mapping.lookupOrDefault(value));
-          // A state keeps its buffer from step to step, wherever the body
-          // computed the next one.
-          for (size_t j = 0; j < states; ++j)
-            next[j] = linalg::CopyOp::create(w, next[j], values[j]).getResult(0);
           for (size_t j = 0; j < op.getStackDims().size(); ++j)
             next[states + j] = w.insert(next[states + j], values[states + j],
                                         op.getStackDims()[j], t);
+          // A state keeps its buffer from step to step, wherever the body
+          // computed the next one. The old states are read no more once the
+          // first is overwritten: one that becomes another is put aside.
+          ValueRange olds = values.take_front(states);
+          for (size_t j = 0; j < states; ++j)
+            if (next[j] != olds[j] && llvm::is_contained(olds, source(next[j])))
+              next[j] = linalg::CopyOp::create(
+                            w, next[j],
+                            w.empty(TensorWriter::shape(next[j]),
+                                    TensorWriter::element(next[j])))
+                            .getResult(0);
+          for (size_t j = 0; j < states; ++j)
+            if (next[j] != olds[j])
+              next[j] =
+                  linalg::CopyOp::create(w, next[j], olds[j]).getResult(0);
           return next;
         });
     rewriter.replaceOp(op, results);
