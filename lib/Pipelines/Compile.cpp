@@ -177,6 +177,8 @@ static HeaderSpec headerOf(const ProgramInfo &info, const TargetSpec &target) {
 }
 
 CompileStatus Compilation::writeArtefact(ModuleOp planned) {
+  if (failed(checkMath(planned)))
+    return CompileStatus::badInput;
   FailureOr<ProgramInfo> info = readProgramInfo(planned);
   if (failed(info))
     return CompileStatus::internalError;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include "itera/CodeGen/LLVM/Emit.h"
 #include "itera/CodeGen/LLVM/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -26,6 +27,12 @@ static bool isInstruction(Operation *op) {
              math::CeilOp, math::TruncOp, math::RoundEvenOp, math::CopySignOp,
              math::FmaOp, math::CountLeadingZerosOp, math::CountTrailingZerosOp,
              math::CtPopOp>(op);
+}
+
+static void reportNoCode(Operation *op) {
+  op->emitError("no code for ")
+      << op->getName() << " on " << op->getResult(0).getType()
+      << "; export the model in float32";
 }
 
 /// x^y = exp(y * log|x|), negative for a negative x and an odd y, and NaN for
@@ -87,9 +94,7 @@ struct ApproximateMath
     WalkResult result = function.walk([](Operation *op) {
       if (!isa<math::MathDialect>(op->getDialect()) || isInstruction(op))
         return WalkResult::advance();
-      op->emitError("no code for ")
-          << op->getName() << " on " << op->getResult(0).getType()
-          << "; export the model in float32";
+      reportNoCode(op);
       return WalkResult::interrupt();
     });
     if (result.wasInterrupted())
@@ -98,3 +103,19 @@ struct ApproximateMath
 };
 
 } // namespace
+
+LogicalResult itera::checkMath(ModuleOp planned) {
+  for (auto function : planned.getOps<func::FuncOp>()) {
+    WalkResult result = function.walk([](Operation *op) {
+      if (!isa<math::MathDialect>(op->getDialect()) || isInstruction(op) ||
+          isa<math::RoundOp, math::RsqrtOp>(op) ||
+          !getElementTypeOrSelf(op->getResult(0).getType()).isF64())
+        return WalkResult::advance();
+      reportNoCode(op);
+      return WalkResult::interrupt();
+    });
+    if (result.wasInterrupted())
+      return failure();
+  }
+  return success();
+}

@@ -8,6 +8,14 @@ using namespace mlir;
 using namespace itera;
 using namespace itera::ssm;
 
+/// What `value` is a view of.
+static Value source(Value value) {
+  while (isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp,
+                         tensor::ExtractSliceOp>(value.getDefiningOp()))
+    value = value.getDefiningOp()->getOperand(0);
+  return value;
+}
+
 namespace {
 
 struct LowerScan : OpRewritePattern<ScanOp> {
@@ -40,37 +48,28 @@ struct LowerScan : OpRewritePattern<ScanOp> {
           SmallVector<Value> next;
           for (Value value : body.getTerminator()->getOperands())
             next.push_back(mapping.lookupOrDefault(value));
-          // Everything that reads the old states comes before what overwrites
-          // them: a state keeps its buffer from step to step.
           for (size_t j = 0; j < op.getStackDims().size(); ++j)
             next[states + j] = w.insert(next[states + j], values[states + j],
                                         op.getStackDims()[j], t);
+          // A state keeps its buffer from step to step, wherever the body
+          // computed the next one. The old states are read no more once the
+          // first is overwritten: one that becomes another is put aside.
+          ValueRange olds = values.take_front(states);
           for (size_t j = 0; j < states; ++j)
-            if (isViewOfOther(next[j], values.take_front(states), j))
-              next[j] = copyInto(
-                  w, next[j],
-                  w.empty(TensorWriter::shape(next[j]), TensorWriter::element(next[j])));
+            if (next[j] != olds[j] && llvm::is_contained(olds, source(next[j])))
+              next[j] = linalg::CopyOp::create(
+                            w, next[j],
+                            w.empty(TensorWriter::shape(next[j]),
+                                    TensorWriter::element(next[j])))
+                            .getResult(0);
           for (size_t j = 0; j < states; ++j)
-            next[j] = copyInto(w, next[j], values[j]);
+            if (next[j] != olds[j])
+              next[j] =
+                  linalg::CopyOp::create(w, next[j], olds[j]).getResult(0);
           return next;
         });
     rewriter.replaceOp(op, results);
     return success();
-  }
-
-  static Value copyInto(TensorWriter &w, Value source, Value target) {
-    return linalg::CopyOp::create(w, source, target).getResult(0);
-  }
-
-  /// Whether `value` looks into the old value of another state than `index`.
-  static bool isViewOfOther(Value value, ValueRange old, size_t index) {
-    while (Operation *op = value.getDefiningOp()) {
-      if (!isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp,
-               tensor::CollapseShapeOp, tensor::CastOp>(op))
-        return false;
-      value = op->getOperand(0);
-    }
-    return llvm::is_contained(old, value) && value != old[index];
   }
 };
 

@@ -95,8 +95,10 @@ FailureOr<SmallVector<Value>> ScanBuilder::finish(ArrayRef<Value> states,
   if (length == 0) {
     // Nothing runs; the body only told the types. Its ops use each other, so
     // they go last to first.
-    while (!block->empty())
+    while (!block->empty()) {
+      block->back().walk([&](Operation *op) { n.importer.forget(op); });
       block->back().erase();
+    }
     SmallVector<Value> results(inits);
     for (Type type : ArrayRef(types).drop_front(inits.size())) {
       auto tensor = cast<RankedTensorType>(type);
@@ -337,6 +339,7 @@ void LoopImport::takeSlices(Value step, MutableArrayRef<Value> results) {
     Value slice = builder.addSequence(gather.getData(), gather.getDim());
     gather.getY().replaceAllUsesWith(slice);
     std::replace(results.begin(), results.end(), Value(gather.getY()), slice);
+    n.importer.forget(gather);
     gather.erase();
   }
 }

@@ -22,6 +22,8 @@ using namespace itera::onnx_import;
 
 /// Graphs in graphs, functions in functions.
 static constexpr int kMaxDepth = 64;
+/// Nodes after functions are inlined: they could double with every level.
+static constexpr int64_t kMaxNodes = int64_t(1) << 21;
 /// Most elements of a value that is folded while importing.
 static constexpr int64_t kMaxFolded = 4096;
 
@@ -131,6 +133,14 @@ Value Importer::buildConstant(const ssm::HostTensor &value, Location loc) {
   return result;
 }
 
+void Importer::forget(Operation *op) {
+  for (Value result : op->getResults()) {
+    counted.erase(result);
+    unsignedValues.erase(result);
+    foldedWeights.erase(result);
+  }
+}
+
 bool Importer::isFoldable(Value value) const {
   return value.getDefiningOp<arith::ConstantOp>() ||
          foldedWeights.contains(value);
@@ -235,6 +245,9 @@ LogicalResult Importer::importNode(const onnx::NodeProto &proto, Scope &scope,
   auto opset = opsets.find(domain);
   int version = opset == opsets.end() ? 1 : opset->second;
   Node node(*this, proto, scope, loc, version);
+  if (++nodeCount > kMaxNodes)
+    return node.error() << "expected at most " << kMaxNodes
+                        << " nodes once functions are inlined";
 
   // The inputs, as named so far.
   for (const std::string &name : proto.input()) {

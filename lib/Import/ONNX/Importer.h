@@ -176,6 +176,10 @@ public:
   /// True for a value made by a constant op, not by a weight of the file.
   bool isFoldable(mlir::Value value) const;
 
+  /// Ends what is known of the values of an op that is about to be erased:
+  /// another may get their address.
+  void forget(mlir::Operation *op);
+
   mlir::InFlightDiagnostic error(mlir::Location loc) const;
 
   std::shared_ptr<Model> model;
@@ -218,6 +222,7 @@ private:
   mlir::Operation *lastWeight = nullptr;
   int64_t foldedCount = 0;
   int depth = 0;
+  int64_t nodeCount = 0;
 };
 
 } // namespace itera::onnx_import

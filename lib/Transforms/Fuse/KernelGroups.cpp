@@ -97,6 +97,10 @@ bool KernelGroups::dependsOn(Value value, Id group) const {
 }
 
 bool KernelGroups::operandsAllow(Operation *op, Id group) const {
+  // Halide's time grows faster than a kernel does.
+  constexpr size_t kMostOps = 128;
+  if (groups[group].ops.size() >= kMostOps)
+    return false;
   return llvm::all_of(op->getOperands(), [&](Value operand) {
     return producerOf(operand) == group || !dependsOn(operand, group);
   });

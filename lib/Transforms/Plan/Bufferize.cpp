@@ -110,7 +110,27 @@ struct Bufferize : itera::impl::BufferizePassBase<Bufferize> {
     if (kernels)
       module.push_back(kernels);
     if (failed(result))
-      signalPassFailure();
+      return signalPassFailure();
+    for (auto function : module.getOps<func::FuncOp>())
+      returnEachOnce(function);
+  }
+
+  /// Results are about to become arguments of their own: a buffer that is
+  /// returned twice is copied.
+  static void returnEachOnce(func::FuncOp function) {
+    if (function.isDeclaration())
+      return;
+    Operation *end = function.front().getTerminator();
+    OpBuilder b(end);
+    llvm::DenseSet<Value> seen;
+    for (OpOperand &operand : end->getOpOperands()) {
+      auto type = dyn_cast<MemRefType>(operand.get().getType());
+      if (!type || seen.insert(operand.get()).second)
+        continue;
+      Value copy = memref::AllocOp::create(b, end->getLoc(), type);
+      memref::CopyOp::create(b, end->getLoc(), operand.get(), copy);
+      operand.set(copy);
+    }
   }
 
   /// Results become arguments; their names move to the function.

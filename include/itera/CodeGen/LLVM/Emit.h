@@ -57,6 +57,10 @@ struct EmitOptions {
   unsigned optLevel = 2;
 };
 
+/// Reports a function on doubles, for which there is no code: the model is at
+/// fault, not the compiler.
+mlir::LogicalResult checkMath(mlir::ModuleOp planned);
+
 /// Lowers `planned` (consumed) to LLVM, adds the program table and the entry of
 /// every kernel, and returns the bytes of the wanted kind.
 llvm::Expected<llvm::SmallVector<char, 0>>
