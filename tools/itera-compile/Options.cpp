@@ -44,6 +44,11 @@ struct Flags {
   cl::opt<unsigned> bits{"bits",
                          cl::desc("Bits of the weights: 32 (no quantisation)"),
                          cl::init(32), cl::cat(category)};
+  cl::opt<std::string> name{
+      "name",
+      cl::desc("The model's name, as in itera_model_query_NAME; default: that "
+               "of the file"),
+      cl::value_desc("name"), cl::cat(category)};
   cl::list<std::string> shapes{
       "shape", cl::desc("Shape of an input that the file leaves open"),
       cl::value_desc("NAME=1x128"), cl::cat(category)};
@@ -173,6 +178,7 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
 
   CompileOptions options;
   options.input = flags.input;
+  options.name = flags.name;
   options.emit = flags.emit;
   options.optLevel = flags.optLevel;
   options.verify = flags.verify;

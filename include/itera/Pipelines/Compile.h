@@ -16,6 +16,8 @@ enum class EmitKind { shared, object, header, mlir, llvm, assembly };
 
 struct CompileOptions {
   std::string input, output;
+  /// The model's name in the artefact; empty: the stem of the input's name.
+  std::string name;
   TargetSpec target;
   EmitKind emit = EmitKind::shared;
   /// The last stage to run; before `emit` the output is MLIR text.

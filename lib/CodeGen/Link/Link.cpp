@@ -156,7 +156,6 @@ static Error runLinker(const LinkRequest &request, const LinkInputs &inputs,
   for (StringRef flag : split(linkFlags, ' '))
     args.push_back(flag.str());
   append_range(args, getTargetArgs(request.target));
-  args.push_back("--soname=" + sanitizeModelName(request.modelName) + ".so");
   args.push_back("--version-script=" + scripts.files[0].getPath());
   args.push_back(scripts.files[1].getPath());
   args.push_back("--output=" + outputPath.str());
