@@ -14,7 +14,8 @@ function(itera_target_defaults name)
   target_compile_definitions(${name} PRIVATE ${ITERA_LLVM_DEFINITIONS})
   target_compile_options(${name} PRIVATE
     -Wall -Wextra -Wno-unused-parameter -ffunction-sections -fdata-sections
-    $<$<BOOL:${ITERA_WERROR}>:-Werror>)
+    $<$<BOOL:${ITERA_WERROR}>:-Werror>
+    $<$<AND:$<CONFIG:Debug>,$<COMPILE_LANGUAGE:CXX>>:-include${PROJECT_SOURCE_DIR}/cmake/LLVMStatistics.h>)
   target_link_options(${name} PRIVATE -fuse-ld=lld -Wl,--gc-sections)
   if(ITERA_SANITIZERS)
     # Not a generator expression: the list has commas in it.

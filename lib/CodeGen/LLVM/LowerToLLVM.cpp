@@ -24,6 +24,8 @@ void itera::populateLowerToLLVMPipeline(OpPassManager &manager) {
   emulation.sourceTypeStrs = {"bf16"};
   manager.addPass(arith::createArithEmulateUnsupportedFloats(emulation));
   manager.addNestedPass<func::FuncOp>(createApproximateMathPass());
+  // Scalars again; before the lowering of views divides by their sizes.
+  manager.addNestedPass<func::FuncOp>(createGuardDivisionsPass());
   // Views become address arithmetic before affine maps do: the former creates
   // the latter.
   manager.addPass(memref::createExpandStridedMetadataPass());

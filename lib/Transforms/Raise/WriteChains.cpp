@@ -67,11 +67,12 @@ static void simplifyScatterNd(ssm::ScatterNdOp op) {
   ArrayRef<int64_t> all = *values;
   SmallVector<int64_t> offsets(all.take_front(depth)), sizes;
   int64_t count = all.size() / depth;
-  for (int64_t k = 0; k < depth; ++k)
-    sizes.push_back(all[(count - 1) * depth + k] - offsets[k] + 1);
-  for (auto [k, offset, size] : llvm::enumerate(offsets, sizes))
-    if (offset < 0 || size < 1 || offset + size > data.getDimSize(k))
+  for (int64_t k = 0; k < depth; ++k) {
+    int64_t last = all[(count - 1) * depth + k];
+    if (offsets[k] < 0 || last < offsets[k] || last >= data.getDimSize(k))
       return;
+    sizes.push_back(last - offsets[k] + 1);
+  }
   if (product(sizes) != count)
     return;
   for (int64_t j = 0; j < count; ++j)
@@ -100,11 +101,11 @@ static void simplifyScatterElements(ssm::ScatterElementsOp op) {
   auto data = cast<RankedTensorType>(op.getData().getType());
   int64_t dim = op.getDim(), inner = product(sizes.drop_front(dim + 1));
   int64_t first = values->front();
+  if (first < 0 || first > data.getDimSize(dim) - sizes[dim])
+    return;
   for (auto [j, index] : llvm::enumerate(*values))
     if (index != first + static_cast<int64_t>(j) / inner % sizes[dim])
       return;
-  if (first < 0 || first + sizes[dim] > data.getDimSize(dim))
-    return;
   SmallVector<int64_t> offsets(sizes.size(), 0);
   offsets[dim] = first;
   OpBuilder builder(op);

@@ -40,6 +40,25 @@ def ApproximateMathPass : Pass<"ssm-approximate-math", "::mlir::func::FuncOp"> {
     "::mlir::vector::VectorDialect"];
 }
 
+def GuardDivisionsPass : Pass<"ssm-guard-divisions", "::mlir::func::FuncOp"> {
+  let summary = "Define integer division where a CPU may trap";
+  let description = [{
+    A divisor may come from the model's inputs, and x86-64 ends the process when
+    it is zero or the quotient overflows. Afterwards `x / 0 = 0`, `x % 0 = 0`,
+    `min / -1 = min` and `min % -1 = 0`, on every target:
+
+    ```mlir
+    %q = arith.divui %x, %d : i32
+    // becomes
+    %z = arith.cmpi eq, %d, %c0 : i32
+    %s = arith.select %z, %c1, %d : i32
+    %t = arith.divui %x, %s : i32
+    %q = arith.select %z, %c0, %t : i32
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+}
+
 def ReplaceEmptyArgumentsPass
     : Pass<"ssm-replace-empty-arguments", "::mlir::func::FuncOp"> {
   let summary = "Give arguments without elements a type that LLVM can take";
