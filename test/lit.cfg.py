@@ -39,5 +39,3 @@ if os.path.exists(os.path.join(root, "lib", "crt1.o")):
     config.substitutions.append(("%aarch64-root", root))
 if shutil.which("qemu-aarch64-static"):
     config.available_features.add("qemu-aarch64")
-if shutil.which("valgrind"):
-    config.available_features.add("valgrind")

@@ -1,5 +1,5 @@
 """Compiles two models and runs them by Inputs/host.c: loaded and unloaded a
-thousand times (under valgrind, where there is one, fewer), both at once from two
+thousand times (and under valgrind, where there is one, --valgrind-times=N), both at once from two
 threads with the results that each has alone, and on inputs that mean nothing,
 between guard pages.
 
