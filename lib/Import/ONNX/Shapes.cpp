@@ -33,6 +33,16 @@ static LogicalResult carryThroughReshape(Node &n, Value from, Value to) {
   return n.refuseCounted();
 }
 
+/// Tracing an `x[rows] = values` that happened to meet one row drops the
+/// leading one of the values' shape, and so leaves a reshape of all the rows
+/// to the shape of a single one, which the next reshape takes back. What is
+/// meant are the rows, however many.
+static bool isOneCountedRow(Node &n, Value from, Dims to) {
+  std::optional<Counted> counted = n.counted(from);
+  return counted && counted->dim == 0 &&
+         n.b.shapeOf(from).drop_front() == to;
+}
+
 /// Adds `value` reshaped as the output.
 static LogicalResult finishReshape(Node &n, Value value, Dims shape) {
   if (failed(n.checkShape(shape)))
@@ -221,6 +231,10 @@ static LogicalResult reshape(Node &n) {
   int64_t rest = *countElements(shape);
   if (open && rest > 0 && total % rest == 0) {
     shape[*open] = total / rest;
+    rest = total;
+  }
+  if (isOneCountedRow(n, n.in(0), shape)) {
+    shape.insert(shape.begin(), from.front());
     rest = total;
   }
   if (rest != total || (open && total == 0 && rest == 0)) {
