@@ -107,6 +107,22 @@ def nonzero_mixed():
 
 
 @model
+def nonzero_traced_as_one():
+    """While this was traced the mask had one element, so a reshape drops it."""
+    nodes = [
+        node("NonZero", ["mask"], ["where"]),
+        node("Transpose", ["where"], ["rows"], perm=[1, 0]),
+        node("Squeeze", ["where", "zero"], ["index"]),
+        node("Gather", ["x", "index"], ["picked"], axis=0),
+        node("Reshape", ["picked", "flat"], ["row"]),
+        node("Neg", ["row"], ["new"]),
+        node("ScatterND", ["x", "rows", "new"], ["y"]),
+    ]
+    return build(nodes, [value("x", [4, 2]), value("mask", [4], TensorProto.BOOL)], [value("y", [4, 2])],
+                 [const("zero", [0]), const("flat", [2])])
+
+
+@model
 def scan():
     body = helper.make_graph(
         [node("Add", ["h", "u"], ["hn"]), node("Mul", ["hn", "w"], ["out"])], "body",
