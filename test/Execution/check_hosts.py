@@ -69,7 +69,7 @@ def main():
         print("wild inputs do no harm")
         if valgrind := shutil.which("valgrind"):
             run(valgrind, "-q", "--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=all",
-                "--errors-for-leak-kinds=definite,indirect,possible", at("host"), "reload", libraries[0], times)
+                "--errors-for-leak-kinds=definite,indirect,possible", at("host"), "reload", libraries[1], times)
             print(f"no leak in {times} loads")
 
 
