@@ -1,5 +1,6 @@
 """Writes one small model of this file by name: make_model.py NAME OUT.onnx"""
 
+import pathlib
 import sys
 
 import numpy as np
@@ -132,6 +133,15 @@ def scan():
 
 
 @model
+def scan_backward():
+    body = helper.make_graph([node("Add", ["h", "u"], ["hn"]), node("Identity", ["hn"], ["out"])], "body",
+                             [value("h", [3]), value("u", [3])], [value("hn", [3]), value("out", [3])])
+    return build([node("Scan", ["h0", "us"], ["last", "ys"], body=body, num_scan_inputs=1, scan_input_axes=[1],
+                       scan_input_directions=[1], scan_output_axes=[1])],
+                 [value("h0", [3]), value("us", [3, 5])], [value("last", [3]), value("ys", [3, 5])])
+
+
+@model
 def loop():
     body = helper.make_graph(
         [node("Gather", ["xs", "i"], ["x"], axis=0), node("Add", ["h", "x"], ["hn"]),
@@ -181,6 +191,30 @@ def softmax_axis():
 
 
 @model
+def split_attribute():
+    return build([node("Split", ["x"], ["a", "b"], axis=1, split=[1, 4])], [value("x", [2, 5])],
+                 [value("a", [2, 1]), value("b", [2, 4])], opset=11)
+
+
+@model
+def split_input():
+    return build([node("Split", ["x", "s"], ["a", "b"], axis=1)], [value("x", [2, 5])],
+                 [value("a", [2, 1]), value("b", [2, 4])], [const("s", [1, 4])], opset=13)
+
+
+@model
+def split_uneven():
+    return build([node("Split", ["x"], ["a", "b"], axis=1, num_outputs=2)], [value("x", [2, 5])],
+                 [value("a", [2, 3]), value("b", [2, 2])], opset=18)
+
+
+@model
+def split_uneven_before_18():
+    return build([node("Split", ["x"], ["a", "b"], axis=1, name="halves")], [value("x", [2, 5])],
+                 [value("a", [2, 3]), value("b", [2, 2])], opset=13)
+
+
+@model
 def negative_permutation():
     return build([node("Transpose", ["x"], ["y"], perm=[0, -1, 1])], [value("x", [2, 3, 4])], [value("y", [2, 4, 3])])
 
@@ -200,8 +234,18 @@ def external():
     return build([node("MatMul", ["x", "w"], ["y"])], [value("x", [1, 64])], [value("y", [1, 32])], [weight])
 
 
+@model
+def external_second():
+    weights = [numpy_helper.from_array(np.arange(n * 32, dtype=np.float32).reshape(n, 32) * n, name)
+               for n, name in ((64, "first"), (32, "second"))]
+    return build([node("MatMul", ["x", "first"], ["h"]), node("MatMul", ["h", "second"], ["y"])],
+                 [value("x", [1, 64])], [value("y", [1, 32])], weights)
+
+
 name, path = sys.argv[1:]
-if name == "external":
+if name.startswith("external"):
+    # onnx.save appends to data that is there already.
+    pathlib.Path(path + ".bin").unlink(missing_ok=True)
     onnx.save(MODELS[name](), path, save_as_external_data=True, location=path.rsplit("/", 1)[-1] + ".bin",
               size_threshold=0)
 else:
