@@ -237,6 +237,16 @@ static LogicalResult identity(Node &n) {
   return success();
 }
 
+static LogicalResult dropout(Node &n) {
+  if (n.has(2)) {
+    std::optional<ssm::HostTensor> training = n.constant(n.in(2));
+    if (!training || training->getInt(0))
+      return n.error() << "expected inference, but its training mode is "
+                       << (training ? "on" : "only known at run time");
+  }
+  return identity(n);
+}
+
 //===----------------------------------------------------------------------===//
 // Comparisons and logic
 //===----------------------------------------------------------------------===//
@@ -428,7 +438,7 @@ ArrayRef<OpEntry> onnx_import::elementwiseOps() {
       {"", "Cos", kOld, kNew, 1, 1, floatUnary<math::CosOp>, true},
       {"", "Cosh", 9, kNew, 1, 1, floatUnary<math::CoshOp>, true},
       {"", "Div", kOld, kNew, 2, 2, div, true},
-      {"", "Dropout", kOld, kNew, 1, 3, identity, true, "inference only"},
+      {"", "Dropout", kOld, kNew, 1, 3, dropout, true, "inference only"},
       {"", "Equal", kOld, kNew, 2, 2, comparison<F::OEQ, I::eq, I::eq>, true},
       {"", "Erf", 9, kNew, 1, 1, floatUnary<math::ErfOp>, true},
       {"", "Exp", kOld, kNew, 1, 1, floatUnary<math::ExpOp>, true},
