@@ -276,10 +276,30 @@ static LogicalResult integerBinary(Node &n) {
   return finishElementwise(n, n.b.make<Op>(v->first, v->second));
 }
 
+/// A shift by the width or more, or by less than zero, shifts all bits out;
+/// the shift ops leave it undefined.
 static LogicalResult bitShift(Node &n) {
-  if (n.stringAttr("direction", "") == "LEFT")
-    return integerBinary<arith::ShLIOp>(n);
-  return integerBinary<arith::ShRUIOp>(n);
+  if (failed(n.expectInteger(0)) || failed(n.expectInteger(1)))
+    return failure();
+  FailureOr<std::pair<Value, Value>> v = operands(n);
+  if (failed(v))
+    return failure();
+  Value x = v->first, by = v->second;
+  unsigned width = n.b.elementOf(x).getIntOrFloatBitWidth();
+  auto splat = [&](int64_t value) {
+    return n.b.intSplat(n.b.shapeOf(x), n.b.elementOf(x), value);
+  };
+  bool left = n.stringAttr("direction", "") == "LEFT";
+  if (!left && !n.isUnsigned(n.in(0)))
+    return finishElementwise(
+        n, n.b.make<arith::ShRSIOp>(
+               x, n.b.make<arith::MinUIOp>(by, splat(width - 1))));
+  Value shifted = left ? n.b.make<arith::ShLIOp>(x, by)
+                       : n.b.make<arith::ShRUIOp>(x, by);
+  Value inside = n.b.make<arith::CmpIOp>(arith::CmpIPredicate::ult, by,
+                                         splat(width));
+  return finishElementwise(
+      n, n.b.make<arith::SelectOp>(inside, shifted, splat(0)));
 }
 
 static LogicalResult bitwiseNot(Node &n) {
