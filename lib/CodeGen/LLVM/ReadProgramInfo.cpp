@@ -8,7 +8,7 @@ using namespace mlir;
 using namespace itera;
 
 /// The itera_dtype (abi.h) of an element type; 0 if it has none.
-static uint32_t dtypeOf(Type type) {
+static uint32_t dtypeOf(Type type, bool isUnsigned) {
   if (type.isF32())
     return 1;
   if (type.isF16())
@@ -20,25 +20,26 @@ static uint32_t dtypeOf(Type type) {
   if (type.isInteger(1))
     return 9;
   if (type.isInteger(8))
-    return 3;
+    return isUnsigned ? 2 : 3;
   if (type.isInteger(16))
-    return 5;
+    return isUnsigned ? 4 : 5;
   if (type.isInteger(32))
-    return 6;
+    return isUnsigned ? 12 : 6;
   if (type.isInteger(64))
-    return 7;
+    return isUnsigned ? 13 : 7;
   return 0;
 }
 
 static FailureOr<InterfaceTensor> describe(func::FuncOp function, Type type,
-                                           StringRef name) {
+                                           bool isUnsigned, StringRef name) {
   auto buffer = dyn_cast<MemRefType>(type);
   InterfaceTensor tensor;
   if (buffer)
-    tensor.dtype = dtypeOf(buffer.getElementType());
+    tensor.dtype = dtypeOf(buffer.getElementType(), isUnsigned);
   if (!buffer || !buffer.hasStaticShape() || tensor.dtype == 0)
     return function.emitError("expected '")
-           << name << "' to be a buffer of a type that the C interface has, but got "
+           << name
+           << "' to be a buffer of a type that the C interface has, but got "
            << type;
   tensor.name = name.str();
   tensor.dims.assign(buffer.getShape().begin(), buffer.getShape().end());
@@ -79,7 +80,8 @@ FailureOr<ProgramInfo> itera::readProgramInfo(ModuleOp planned) {
     std::string text = isInput ? name.str() : "output" + std::to_string(index);
     if (!isInput && outputNames && index < outputNames.size())
       text = cast<StringAttr>(outputNames[index]).str();
-    FailureOr<InterfaceTensor> tensor = describe(forward, type, text);
+    FailureOr<InterfaceTensor> tensor = describe(
+        forward, type, bool(forward.getArgAttr(i, ssm::kUnsignedAttr)), text);
     if (failed(tensor))
       return failure();
     info.forwardArguments.push_back(
@@ -87,6 +89,7 @@ FailureOr<ProgramInfo> itera::readProgramInfo(ModuleOp planned) {
     list.push_back(*tensor);
   }
   if (forward.getNumResults() != 0)
-    return forward.emitError("expected a planned function, which returns nothing");
+    return forward.emitError(
+        "expected a planned function, which returns nothing");
   return info;
 }

@@ -18,6 +18,8 @@ struct Window {
   Shape kernel, strides, dilations, low, high;
   /// Sizes of the result's spatial dimensions.
   Shape result;
+  /// What of `high` counts as padding; ceil_mode adds more.
+  Shape declaredHigh;
 };
 } // namespace
 
@@ -58,6 +60,7 @@ static LogicalResult readWindow(Node &n, Dims spatial, Window &w) {
                           "SAME_LOWER, but got '"
                        << mode << "'";
     }
+    w.declaredHigh.push_back(high);
     int64_t room = spatial[i] + low + high - span;
     if (room < 0)
       return n.error() << "expected a padded size of at least " << span
@@ -145,7 +148,7 @@ static Value addAll(Node &n, ArrayRef<Value> taps) {
 /// or with `includePad` also its padding.
 static Value countTaps(Node &n, Value x, const Window &w, bool includePad) {
   Dims s = n.b.shapeOf(x);
-  Shape padded{1, 1}, pads = n.intsAttr("pads").value_or(Shape());
+  Shape padded{1, 1};
   llvm::append_range(padded, s.drop_front(2));
   auto type = cast<FloatType>(n.b.elementOf(x));
   Shape low{0, 0}, high{0, 0};
@@ -154,13 +157,10 @@ static Value countTaps(Node &n, Value x, const Window &w, bool includePad) {
   Value ones = n.b.splat(padded, type, 1);
   TypedAttr zero = n.b.builder.getFloatAttr(type, 0);
   if (includePad) {
-    // The declared padding counts; what ceil_mode adds beyond it does not.
-    Shape declared(high), extra(high.size(), 0), none(high.size(), 0);
-    for (size_t i = 0; i < w.high.size(); ++i)
-      if (pads.size() == 2 * w.high.size()) {
-        declared[i + 2] = std::min(high[i + 2], pads[i + w.high.size()]);
-        extra[i + 2] = high[i + 2] - declared[i + 2];
-      }
+    Shape declared{0, 0}, extra(high.size(), 0), none(high.size(), 0);
+    llvm::append_range(declared, w.declaredHigh);
+    for (size_t i = 0; i < high.size(); ++i)
+      extra[i] = high[i] - declared[i];
     TypedAttr one = n.b.builder.getFloatAttr(type, 1);
     ones = n.b.pad(n.b.pad(ones, low, declared, one), none, extra, zero);
   } else {

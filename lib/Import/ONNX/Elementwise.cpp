@@ -237,6 +237,16 @@ static LogicalResult identity(Node &n) {
   return success();
 }
 
+static LogicalResult dropout(Node &n) {
+  if (n.has(2)) {
+    std::optional<ssm::HostTensor> training = n.constant(n.in(2));
+    if (!training || training->getInt(0))
+      return n.error() << "expected inference, but its training mode is "
+                       << (training ? "on" : "only known at run time");
+  }
+  return identity(n);
+}
+
 //===----------------------------------------------------------------------===//
 // Comparisons and logic
 //===----------------------------------------------------------------------===//
@@ -266,10 +276,30 @@ static LogicalResult integerBinary(Node &n) {
   return finishElementwise(n, n.b.make<Op>(v->first, v->second));
 }
 
+/// A shift by the width or more, or by less than zero, shifts all bits out;
+/// the shift ops leave it undefined.
 static LogicalResult bitShift(Node &n) {
-  if (n.stringAttr("direction", "") == "LEFT")
-    return integerBinary<arith::ShLIOp>(n);
-  return integerBinary<arith::ShRUIOp>(n);
+  if (failed(n.expectInteger(0)) || failed(n.expectInteger(1)))
+    return failure();
+  FailureOr<std::pair<Value, Value>> v = operands(n);
+  if (failed(v))
+    return failure();
+  Value x = v->first, by = v->second;
+  unsigned width = n.b.elementOf(x).getIntOrFloatBitWidth();
+  auto splat = [&](int64_t value) {
+    return n.b.intSplat(n.b.shapeOf(x), n.b.elementOf(x), value);
+  };
+  bool left = n.stringAttr("direction", "") == "LEFT";
+  if (!left && !n.isUnsigned(n.in(0)))
+    return finishElementwise(
+        n, n.b.make<arith::ShRSIOp>(
+               x, n.b.make<arith::MinUIOp>(by, splat(width - 1))));
+  Value shifted = left ? n.b.make<arith::ShLIOp>(x, by)
+                       : n.b.make<arith::ShRUIOp>(x, by);
+  Value inside = n.b.make<arith::CmpIOp>(arith::CmpIPredicate::ult, by,
+                                         splat(width));
+  return finishElementwise(
+      n, n.b.make<arith::SelectOp>(inside, shifted, splat(0)));
 }
 
 static LogicalResult bitwiseNot(Node &n) {
@@ -428,7 +458,7 @@ ArrayRef<OpEntry> onnx_import::elementwiseOps() {
       {"", "Cos", kOld, kNew, 1, 1, floatUnary<math::CosOp>, true},
       {"", "Cosh", 9, kNew, 1, 1, floatUnary<math::CoshOp>, true},
       {"", "Div", kOld, kNew, 2, 2, div, true},
-      {"", "Dropout", kOld, kNew, 1, 3, identity, true, "inference only"},
+      {"", "Dropout", kOld, kNew, 1, 3, dropout, true, "inference only"},
       {"", "Equal", kOld, kNew, 2, 2, comparison<F::OEQ, I::eq, I::eq>, true},
       {"", "Erf", 9, kNew, 1, 1, floatUnary<math::ErfOp>, true},
       {"", "Exp", kOld, kNew, 1, 1, floatUnary<math::ExpOp>, true},

@@ -494,9 +494,12 @@ Importer::importModel(const llvm::StringMap<Shape> &inputShapes) {
   SmallVector<Type> types;
   SmallVector<DictionaryAttr> names;
   SmallVector<const onnx::ValueInfoProto *> inputs;
-  auto nameAttr = [&](StringRef name) {
-    return builder.getDictionaryAttr(builder.getNamedAttr(
-        "ssm.name", builder.getStringAttr(cleanName(name))));
+  auto interfaceAttrs = [&](StringRef name, bool isUnsigned) {
+    NamedAttrList attrs;
+    attrs.set("ssm.name", builder.getStringAttr(cleanName(name)));
+    if (isUnsigned)
+      attrs.set("ssm.unsigned", builder.getUnitAttr());
+    return attrs.getDictionary(context);
   };
   for (const onnx::ValueInfoProto &input : graph.input()) {
     if (initializers.contains(input.name()))
@@ -504,7 +507,8 @@ Importer::importModel(const llvm::StringMap<Shape> &inputShapes) {
     types.push_back(RankedTensorType::get(
         inputShapes.lookup(input.name()),
         getElementType(input.type().tensor_type().elem_type(), context)));
-    names.push_back(nameAttr(input.name()));
+    names.push_back(interfaceAttrs(
+        input.name(), isUnsignedType(input.type().tensor_type().elem_type())));
     inputs.push_back(&input);
   }
   builder.setInsertionPointToStart(module->getBody());
@@ -545,7 +549,8 @@ Importer::importModel(const llvm::StringMap<Shape> &inputShapes) {
       return {};
     }
     values.push_back(entry.value);
-    resultNames.push_back(nameAttr(output.name()));
+    resultNames.push_back(
+        interfaceAttrs(output.name(), unsignedValues.contains(entry.value)));
   }
   func::ReturnOp::create(builder, loc, values);
   function.setFunctionType(

@@ -208,6 +208,12 @@ static LogicalResult lpNorm(Node &n) {
   Value norm = n.b.reduce(terms, {*axis}, Reduction::Sum, true);
   if (p == 2)
     norm = n.b.make<math::SqrtOp>(norm);
+  // Zeros stay zeros.
+  Value isZero =
+      arith::CmpFOp::create(n.b.builder, n.loc, arith::CmpFPredicate::OEQ, norm,
+                            n.b.splatLike(norm, 0));
+  norm = arith::SelectOp::create(n.b.builder, n.loc, isZero,
+                                 n.b.splatLike(norm, 1), norm);
   n.out(n.b.div(x, n.b.broadcast(norm, n.b.shapeOf(x))));
   return success();
 }

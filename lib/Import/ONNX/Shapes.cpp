@@ -483,7 +483,8 @@ static LogicalResult depthSpace(Node &n) {
   }
   Value split = n.b.reshape(
       x, {s[0], s[1], s[2] / block, block, s[3] / block, block});
-  Value moved = n.b.transpose(split, {0, 3, 5, 1, 2, 4});
+  Value moved = columnFirst ? n.b.transpose(split, {0, 1, 3, 5, 2, 4})
+                            : n.b.transpose(split, {0, 3, 5, 1, 2, 4});
   n.out(n.b.reshape(moved,
                     {s[0], s[1] * block * block, s[2] / block, s[3] / block}));
   return success();

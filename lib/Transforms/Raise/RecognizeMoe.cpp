@@ -93,6 +93,9 @@ std::optional<int64_t> RowMatcher::matchColumn(Value value) const {
     dim = 1;
     value = transpose.getInput();
   }
+  // Of one token all indices are zero, and a transpose is a reshape.
+  if (tokens == 1 && skipReshapes(value) == indices)
+    return 0;
   if (value != indices)
     return std::nullopt;
   if (!slice)
@@ -171,6 +174,8 @@ bool RowMatcher::isRowTuple(Value tuples, Value data) const {
       row[dim] = row[dim + 1] * shape[dim + 1];
     return shape.take_front(length) == maskShape && isRow(row);
   }
+  if (tokens == 1 && skipReshapes(tuples) == indices)
+    return shapeOf(tuples)[0] == 1 && shape.take_front(length) == maskShape;
   if (int64_t(parts.size()) != length)
     return false;
   Coefficients row(maskShape.size(), 0);

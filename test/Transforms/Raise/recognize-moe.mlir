@@ -643,3 +643,53 @@ func.func @not_zero(%x: tensor<2x3x4xf32>, %router: tensor<2x3x2xf32>) -> tensor
   %y2 = ssm.scatter_nd %y1, %at1, %u1 valid(%n1 : tensor<i64>) replace : tensor<2x3x4xf32>, tensor<6x2xi64>, tensor<6x4xf32>
   return %y2 : tensor<2x3x4xf32>
 }
+
+// -----
+
+// Of one token the transpose of the indices is a reshape.
+// CHECK-LABEL: func @one_token
+func.func @one_token(%x: tensor<1x1x4xf32>, %router: tensor<1x1x1xf32>) -> tensor<1x1x4xf32> {
+  // CHECK: ssm.moe
+  %wu0 = ssm.weight "up0" dense_resource<up0> : tensor<5x4xf32>
+  %wd0 = ssm.weight "down0" dense_resource<down0> : tensor<4x5xf32>
+  %no_votes = arith.constant dense<0> : tensor<1x1xi64>
+  %no_gate = arith.constant dense<0.0> : tensor<1xf32>
+  %y0 = arith.constant dense<0.0> : tensor<1x1x4xf32>
+  %ye = tensor.empty() : tensor<1x4xf32>
+  %top, %selected = ssm.top_k %router dim 2 : tensor<1x1x1xf32> -> tensor<1x1x1xf32>, tensor<1x1x1xi64>
+  %gates = linalg.softmax dimension(2) ins(%top : tensor<1x1x1xf32>) outs(%top : tensor<1x1x1xf32>) -> tensor<1x1x1xf32>
+  %flat = tensor.collapse_shape %x [[0, 1], [2]] : tensor<1x1x4xf32> into tensor<1x4xf32>
+  %flat_selected = tensor.collapse_shape %selected [[0, 1], [2]] : tensor<1x1x1xi64> into tensor<1x1xi64>
+  %flat_gates = tensor.collapse_shape %gates [[0, 1], [2]] : tensor<1x1x1xf32> into tensor<1x1xf32>
+  %id0 = arith.constant dense<0> : tensor<1x1x1xi64>
+  %eq0 = arith.cmpi eq, %selected, %id0 : tensor<1x1x1xi64>
+  %one0 = arith.extui %eq0 : tensor<1x1x1xi1> to tensor<1x1x1xi64>
+  %votes0 = linalg.reduce { arith.addi } ins(%one0 : tensor<1x1x1xi64>) outs(%no_votes : tensor<1x1xi64>) dimensions = [2]
+  %mask0 = arith.cmpi sgt, %votes0, %no_votes : tensor<1x1xi64>
+  %i0, %n0 = ssm.nonzero %mask0 : tensor<1x1xi1> -> tensor<2x1xi64>, tensor<i64>
+  %ic0 = tensor.collapse_shape %i0 [[0, 1]] : tensor<2x1xi64> into tensor<2xi64>
+  %it0 = tensor.expand_shape %ic0 [[0, 1]] output_shape [1, 2] : tensor<2xi64> into tensor<1x2xi64>
+  %be0 = tensor.extract_slice %it0[0, 0] [1, 1] [1, 1] : tensor<1x2xi64> to tensor<1x1xi64>
+  %b0 = tensor.collapse_shape %be0 [[0, 1]] : tensor<1x1xi64> into tensor<1xi64>
+  %te0 = tensor.extract_slice %it0[0, 1] [1, 1] [1, 1] : tensor<1x2xi64> to tensor<1x1xi64>
+  %t0 = tensor.collapse_shape %te0 [[0, 1]] : tensor<1x1xi64> into tensor<1xi64>
+  %row0 = arith.addi %t0, %b0 : tensor<1xi64>
+  %x0 = ssm.gather %flat, %row0 dim 0 : tensor<1x4xf32>, tensor<1xi64> -> tensor<1x4xf32>
+  %up0 = ssm.linear %x0, %wu0 : tensor<1x4xf32>, tensor<5x4xf32> -> tensor<1x5xf32>
+  %act0 = ssm.gelu %up0 : tensor<1x5xf32>
+  %down0 = ssm.linear %act0, %wd0 : tensor<1x5xf32>, tensor<4x5xf32> -> tensor<1x4xf32>
+  %sel0 = ssm.gather %flat_selected, %row0 dim 0 : tensor<1x1xi64>, tensor<1xi64> -> tensor<1x1xi64>
+  %idr0 = arith.constant dense<0> : tensor<1x1xi64>
+  %eqr0 = arith.cmpi eq, %sel0, %idr0 : tensor<1x1xi64>
+  %gr0 = ssm.gather %flat_gates, %row0 dim 0 : tensor<1x1xf32>, tensor<1xi64> -> tensor<1x1xf32>
+  %onr0 = arith.uitofp %eqr0 : tensor<1x1xi1> to tensor<1x1xf32>
+  %gm0 = arith.mulf %gr0, %onr0 : tensor<1x1xf32>
+  %g0 = linalg.reduce { arith.addf } ins(%gm0 : tensor<1x1xf32>) outs(%no_gate : tensor<1xf32>) dimensions = [1]
+  %gb0 = linalg.broadcast ins(%g0 : tensor<1xf32>) outs(%ye : tensor<1x4xf32>) dimensions = [1]
+  %w0 = arith.mulf %down0, %gb0 : tensor<1x4xf32>
+  %pf0 = tensor.collapse_shape %y0 [[0, 1], [2]] : tensor<1x1x4xf32> into tensor<1x4xf32>
+  %p0 = ssm.gather %pf0, %row0 dim 0 : tensor<1x4xf32>, tensor<1xi64> -> tensor<1x4xf32>
+  %u0 = arith.addf %p0, %w0 : tensor<1x4xf32>
+  %y1 = ssm.scatter_nd %y0, %it0, %u0 valid(%n0 : tensor<i64>) replace : tensor<1x1x4xf32>, tensor<1x2xi64>, tensor<1x4xf32>
+  return %y1 : tensor<1x1x4xf32>
+}

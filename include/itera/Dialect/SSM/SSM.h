@@ -33,6 +33,9 @@ inline constexpr llvm::StringLiteral kModelNameAttr = "ssm.model_name";
 inline constexpr llvm::StringLiteral kSourceHashAttr = "ssm.source_hash";
 /// On an argument or result of @forward: its name in the model.
 inline constexpr llvm::StringLiteral kNameAttr = "ssm.name";
+/// On an argument or result of @forward: its integers have no sign in the
+/// model. Inside, types are signless.
+inline constexpr llvm::StringLiteral kUnsignedAttr = "ssm.unsigned";
 /// On @forward once its results are arguments: their names, in order.
 inline constexpr llvm::StringLiteral kOutputsAttr = "ssm.outputs";
 /// On an argument of a planned function: it is the image of all weights, or
