@@ -94,6 +94,19 @@ def reduction_to_a_scalar_in_a_scan():
 
 
 @case
+def rows_traced_as_one():
+    """`x[mask] = 2 * x[mask]`, exported with a mask of one row."""
+    made = model([node("NonZero", "mask", "at"), node("Squeeze", "at,zero", "rows"), node("Gather", "x,rows", "taken"),
+                  node("Mul", "taken,two", "twice"), node("Reshape", "twice,row", "one"), node("Shape", "rows", "count"),
+                  node("Concat", "count,row", "shape", axis=0), node("Reshape", "one,shape", "updates"),
+                  node("Transpose", "at", "tuples"), node("ScatterND", "x,tuples,updates", "y")],
+                 [info("x", [3, 4]), info("mask", [3], B)], [info("y", [3, 4])], zero=np.array([0]), row=np.array([4]),
+                 two=np.float32(2))
+    x, mask = normal(3, 4), np.array([False, True, True])
+    return made, dict(x=x, mask=mask), dict(y=np.where(mask[:, None], 2 * x, x))
+
+
+@case
 def nothing():
     made = model([node("Relu", "x", "y"), node("Concat", "x,w", "z", axis=1)], [info("x", [5, 0]), info("w", [5, 2])],
                  [info("y", [5, 0]), info("z", [5, 2])])
