@@ -19,8 +19,11 @@ itera_status itera_forward(itera_session *session, const void *const *inputs,
   // Nothing below can fail.
   const itera_host *host = &session->model->host;
   itera_host_trace(host, "forward", ITERA_TRACE_BEGIN);
-  itera_program.forward((void *const *)inputs, outputs, session->scratch,
-                        itera_program.weights);
+  itera_call call = {.inputs = (void *const *)inputs,
+                     .outputs = outputs,
+                     .scratch = session->scratch,
+                     .weights = itera_program.weights};
+  itera_program.forward(&call);
   itera_host_trace(host, "forward", ITERA_TRACE_END);
   return ITERA_OK;
 }

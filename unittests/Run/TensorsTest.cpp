@@ -11,7 +11,7 @@ using namespace itera;
 static const int64_t dims[] = {3};
 
 static itera_tensor_info makeInfo(itera_dtype dtype, uint64_t elementBytes) {
-  return {sizeof(itera_tensor_info), dtype, "t", dims, 1, 0, 3 * elementBytes};
+  return {sizeof(itera_tensor_info), dtype, "t", dims, 1, 0, 3 * elementBytes, -1, -1, 0, 1, 0, ""};
 }
 
 template <typename T>

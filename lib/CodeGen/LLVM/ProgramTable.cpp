@@ -18,8 +18,8 @@ struct ConstantWriter {
   LLVMContext &context = module.getContext();
   PointerType *pointer = PointerType::get(context, 0);
 
-  Constant *u32(uint64_t value) {
-    return ConstantInt::get(Type::getInt32Ty(context), value);
+  Constant *u32(int64_t value) {
+    return ConstantInt::getSigned(Type::getInt32Ty(context), value);
   }
   Constant *u64(uint64_t value) {
     return ConstantInt::get(Type::getInt64Ty(context), value);
@@ -49,10 +49,10 @@ struct ConstantWriter {
         SmallVector<uint64_t> sizes(tensor.dims.begin(), tensor.dims.end());
         dims = global(ConstantDataArray::get(context, sizes), name + ".dims");
       }
-      records.push_back(structure({u32(40), u32(tensor.dtype),
-                                   text(tensor.name, name + ".name"), dims,
-                                   u32(tensor.dims.size()), u32(0),
-                                   u64(tensor.bytes)}));
+      records.push_back(structure(
+          {u32(80), u32(tensor.dtype), text(tensor.name, name + ".name"), dims,
+           u32(tensor.dims.size()), u32(0), u64(tensor.bytes), u32(-1), u32(-1),
+           u64(0), u64(1), u64(0), text("", name + ".node")}));
     }
     auto *type = ArrayType::get(records.front()->getType(), records.size());
     return global(ConstantArray::get(type, records), name);
@@ -61,17 +61,19 @@ struct ConstantWriter {
 
 } // namespace
 
-/// void(ptr inputs, ptr outputs, ptr scratch, ptr weights)
+/// void(ptr call), see itera_call of program.h.
 static Function *addForwardEntry(Module &module, const ProgramInfo &info) {
   LLVMContext &context = module.getContext();
   auto *pointer = PointerType::get(context, 0);
-  auto *type = FunctionType::get(Type::getVoidTy(context),
-                                 {pointer, pointer, pointer, pointer}, false);
+  auto *type = FunctionType::get(Type::getVoidTy(context), {pointer}, false);
   auto *entry = Function::Create(type, GlobalValue::InternalLinkage,
                                  "itera_forward_entry", module);
   Function *forward = module.getFunction(ssm::kForwardName);
   forward->setLinkage(GlobalValue::InternalLinkage);
   IRBuilder<> b(BasicBlock::Create(context, "", entry));
+  auto member = [&](unsigned index) {
+    return b.CreateLoad(pointer, b.CreateConstGEP1_32(pointer, entry->getArg(0), index));
+  };
   SmallVector<Value *> arguments;
   for (auto [role, parameter] :
        zip(info.forwardArguments, forward->args())) {
@@ -79,15 +81,15 @@ static Function *addForwardEntry(Module &module, const ProgramInfo &info) {
     switch (role.kind) {
     case ArgumentRole::input:
     case ArgumentRole::output: {
-      Value *array = entry->getArg(role.kind == ArgumentRole::output);
+      Value *array = member(role.kind == ArgumentRole::output);
       value = b.CreateLoad(pointer, b.CreateConstGEP1_32(pointer, array, role.index));
       break;
     }
     case ArgumentRole::scratch:
-      value = entry->getArg(2);
+      value = member(2);
       break;
     case ArgumentRole::weights:
-      value = entry->getArg(3);
+      value = member(3);
       break;
     }
     arguments.push_back(value);
@@ -116,7 +118,7 @@ void itera::addProgramTable(Module &module, const ProgramInfo &info,
     weights = symbol;
   }
   Constant *table = w.structure(
-      {w.u32(120), w.u32(1), w.text(info.name, "name"),
+      {w.u32(128), w.u32(2), w.text(info.name, "name"),
        w.text(info.compilerVersion, "compiler_version"),
        w.text(info.flags, "flags"),
        w.text(target.triple + " " + target.cpu, "target"),
@@ -124,7 +126,7 @@ void itera::addProgramTable(Module &module, const ProgramInfo &info,
        w.tensors(info.outputs, "outputs"), w.u32(info.inputs.size()),
        w.u32(info.outputs.size()), w.u64(info.scratchBytes), w.u64(64), weights,
        w.u64(info.weightBytes), w.u64(info.requiredCpuFeatures),
-       addForwardEntry(module, info)});
+       addForwardEntry(module, info), ConstantPointerNull::get(w.pointer)});
   auto *program =
       new GlobalVariable(module, table->getType(), true,
                          GlobalValue::ExternalLinkage, table, "itera_program");

@@ -60,7 +60,13 @@ enum {
   /** A state blob belongs to another model or is damaged. Nothing changed. */
   ITERA_ERROR_BAD_STATE = 4,
   /** The artefact contradicts itself: a fault of the compiler. */
-  ITERA_ERROR_INTERNAL = 5
+  ITERA_ERROR_INTERNAL = 5,
+  /** The call is not allowed now: begin is missing, or the stream is finished. */
+  ITERA_ERROR_OUT_OF_ORDER = 6,
+  /** The model's table of positions ends before these frames would. */
+  ITERA_ERROR_END_OF_POSITIONS = 7,
+  /** A carried state holds a NaN or an infinity. */
+  ITERA_ERROR_NOT_FINITE = 8
 };
 
 /** Element types. The numbers are those of ONNX's TensorProto.DataType. */
@@ -81,15 +87,38 @@ enum {
   ITERA_BFLOAT16 = 16
 };
 
-/** One input or output. Data is dense, row-major, little-endian. */
+/** What streaming does with a tensor. */
+enum {
+  /** The model does not stream: the tensor belongs to forward alone. */
+  ITERA_ROLE_WHOLE = 0,
+  /** It has a time dimension and is fed or delivered frame by frame. */
+  ITERA_ROLE_STREAM = 1,
+  /** An input without time: an argument of begin. */
+  ITERA_ROLE_STATIC = 2,
+  /** An input that gives the first value of a state: an argument of begin,
+   *  which takes null for zeros. */
+  ITERA_ROLE_INITIAL_STATE = 3,
+  /** An output that is known at the end only: a result of finish. */
+  ITERA_ROLE_FINAL = 4,
+  /** A carried state, in state_info. */
+  ITERA_ROLE_STATE = 5
+};
+
+/** One input, output or state. Data is dense, row-major, little-endian. */
 typedef struct itera_tensor_info {
   uint32_t struct_size; /* sizeof(itera_tensor_info) of the artefact */
   itera_dtype dtype;
   const char *name;    /* as in the source model, null-terminated */
   const int64_t *dims; /* rank numbers, all >= 0; may be null if rank is 0 */
   uint32_t rank;
-  uint32_t reserved; /* 0 */
-  uint64_t bytes;    /* product of dims times the element size */
+  uint32_t role;      /* ITERA_ROLE_* */
+  uint64_t bytes;     /* product of dims times the element size */
+  int32_t time_dim;   /* the dimension of time if the role is STREAM, else -1 */
+  int32_t batch_dim;  /* the dimension of independent rows, or -1 */
+  uint64_t frames;    /* a streamed tensor has `frames` frames for each */
+  uint64_t period;    /* `period` frames fed; 1 and 1 for inputs */
+  int64_t latency;    /* its frame 0 needs the input frames 0 to latency */
+  const char *node;   /* of a state: the node that it belongs to; never null */
 } itera_tensor_info;
 
 /** Levels of itera_host.log. */
@@ -175,6 +204,11 @@ typedef struct itera_model_api {
    * its element size. A pointer may be null if its tensor has no bytes. No
    * output may overlap an input or another output. Allocates nothing. On
    * failure no output is written.
+   *
+   * A model that streams takes inputs of any other length too: the bytes of
+   * all streamed inputs must then stand for the same number of frames, and the
+   * bytes of streamed outputs for the number of frames that come of them. Such
+   * a call is begin, prefill and finish in one: it ends the session's stream.
    */
   itera_status (*forward)(itera_session *session, const void *const *inputs,
                           const size_t *input_bytes, uint32_t input_count,
@@ -182,48 +216,87 @@ typedef struct itera_model_api {
                           uint32_t output_count);
 
   /*
-   * Streaming and state. All of these are null in artefacts whose model cannot
-   * stream, and in every artefact of a compiler without streaming. Until the
-   * first artefact fills them in, their signatures may still change.
+   * Streaming. All of these are null in an artefact whose model cannot stream.
+   *
+   * The arrays of inputs and outputs are those of forward, in the same order
+   * and with the same counts. An entry that a call does not use (see the
+   * tensor's role) is ignored and may be null with 0 bytes. A streamed tensor
+   * of n frames is dense with n as its time dimension. In an array of outputs
+   * the bytes are those that may be written: at least what the call delivers.
+   *
+   * A call that fails changes nothing: neither the stream nor an output.
    */
 
-  /** Computes what depends on non-streaming inputs only, and resets. */
+  /** Begins a stream: computes once what depends on the inputs STATIC and
+   *  INITIAL_STATE, and sets the position to 0. A model without STATIC inputs
+   *  needs no begin: its sessions begin when they are created, with zeros. */
   itera_status (*begin)(itera_session *session, const void *const *inputs,
                         const size_t *input_bytes, uint32_t input_count);
-  /** Feeds `frames` time steps; output_frames[i] receives how many frames were
-   *  written to output i. */
+  /** Feeds `frames` frames of every input STREAM. output_frames[i] receives how
+   *  many frames were written to output i: a function of the position alone,
+   *  however the frames are split into calls. frames may be 0. */
   itera_status (*prefill)(itera_session *session, uint64_t frames,
                           const void *const *inputs, const size_t *input_bytes,
                           uint32_t input_count, void *const *outputs,
                           const size_t *output_bytes, uint32_t output_count,
                           uint64_t *output_frames);
-  /** Feeds one time step. */
+  /** Feeds one frame: prefill with frames = 1. */
   itera_status (*step)(itera_session *session, const void *const *inputs,
                        const size_t *input_bytes, uint32_t input_count,
                        void *const *outputs, const size_t *output_bytes,
                        uint32_t output_count, uint64_t *output_frames);
-  /** Delivers what was held back for look-ahead or exists only at the end. */
+  /** Ends the stream: delivers the frames that were held back for look-ahead,
+   *  and the outputs FINAL, for which output_frames[i] is 1. Afterwards only
+   *  begin, state_reset and state_load continue the session. */
   itera_status (*finish)(itera_session *session, void *const *outputs,
                          const size_t *output_bytes, uint32_t output_count,
                          uint64_t *output_frames);
+  /** What finish would deliver now, without ending the stream. */
+  itera_status (*peek)(itera_session *session, void *const *outputs,
+                       const size_t *output_bytes, uint32_t output_count,
+                       uint64_t *output_frames);
+  /** The frames of output `output` that feeding `frames` more frames delivers;
+   *  0 if it is not streamed. */
+  uint64_t (*frames_after)(const itera_session *session, uint64_t frames,
+                           uint32_t output);
+  /** The frames of output `output` that finish would deliver now. */
+  uint64_t (*frames_left)(const itera_session *session, uint32_t output);
+  /** Frames fed since the stream began. */
+  uint64_t (*position)(const itera_session *session);
 
-  /** The carried states, as tensors. */
+  /** The carried states, as tensors. They, the values computed by begin and the
+   *  position are all that persists between two calls. */
   uint32_t (*state_count)(void);
   const itera_tensor_info *(*state_info)(uint32_t index);
-  /** Bytes that state_save writes. */
+  /** Copies one state out or in; bytes must be state_info(index)->bytes. */
+  itera_status (*state_read)(itera_session *session, uint32_t index, void *data,
+                             size_t bytes);
+  itera_status (*state_write)(itera_session *session, uint32_t index,
+                              const void *data, size_t bytes);
+  /** Back to position 0, with the values that begin computed. */
+  itera_status (*state_reset)(itera_session *session);
+  /** Bytes that state_save writes; the same for every session of the model. */
   size_t (*state_size)(const itera_session *session);
+  /** Writes the whole stream as a blob that any session of a model compiled
+   *  from the same file with the same precision can load, on any target. */
   itera_status (*state_save)(itera_session *session, void *data, size_t bytes);
-  /** Refuses a blob of another model or a damaged one, and changes nothing. */
+  /** Refuses a blob of another model or a damaged one (BAD_STATE). */
   itera_status (*state_load)(itera_session *session, const void *data,
                              size_t bytes);
-  itera_status (*state_reset)(itera_session *session);
-  /** A new session with the same state, e.g. for beam search. */
+  /** ERROR_NOT_FINITE, with the state's name, if a state of floats holds a NaN
+   *  or an infinity. */
+  itera_status (*state_check)(itera_session *session);
+  /** A new session at the same place of the same stream, e.g. for beams. */
   itera_status (*session_clone)(itera_session *session, itera_session **clone);
-  /** Takes back the last `frames` frames, within a window fixed at compile
-   *  time. */
+  /** Row i of the batch goes on as a copy of row rows[i]; count must be the
+   *  size of the batch. Null if the model's rows are not independent. */
+  itera_status (*reorder_rows)(itera_session *session, const uint32_t *rows,
+                               uint32_t count);
+  /** Takes back the last `frames` frames, as if they had not been fed. At most
+   *  rollback_window(), and no more than were fed since the stream began, was
+   *  loaded or reordered. Null if the model was compiled without a window. */
   itera_status (*rollback)(itera_session *session, uint64_t frames);
-  /** Frames fed since the last begin or reset. */
-  uint64_t (*position)(const itera_session *session);
+  uint64_t (*rollback_window)(void);
 } itera_model_api;
 
 /**

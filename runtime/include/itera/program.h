@@ -21,7 +21,7 @@ extern "C" {
 #endif
 
 /** The version of this contract, in itera_program.abi. */
-#define ITERA_PROGRAM_ABI 1u
+#define ITERA_PROGRAM_ABI 2u
 
 /*
  * Bits of itera_program.required_cpu_features: what the generated code uses
@@ -65,19 +65,98 @@ extern "C" {
 #define ITERA_CPU_AARCH64_LRCPC (UINT64_C(1) << 41)
 
 /**
- * Computes the whole model. The runtime has checked every pointer and length.
+ * What compiled code gets. The runtime has checked every pointer and length.
  *  inputs, outputs  arrays of pointers, in the order of the program's tables;
- *                   each buffer has exactly the declared bytes and is aligned
- *                   to its element size ONLY; none overlaps another (except
- *                   that inputs may overlap inputs); null if it has no bytes
+ *                   each buffer that the entry uses has exactly the bytes that
+ *                   it needs and is aligned to its element size ONLY; none
+ *                   overlaps another (except that inputs may overlap inputs);
+ *                   null if it has no bytes
  *  scratch          scratch_bytes bytes at a multiple of scratch_align, content
  *                   undefined; null if scratch_bytes is 0
  *  weights          itera_program.weights
- * The function must not touch memory beyond these, whatever the input values
- * are, and must not fail.
+ *  constants        constants_bytes bytes, 64-byte aligned: written by begin,
+ *                   read by everything after it
+ *  state            the state block before the call, 64-byte aligned
+ *  next_state       the state block after it: another block, all of whose
+ *                   states the entry writes
+ *  clock            clock[0]: the position, frames fed before this call;
+ *                   clock[1]: the length of the stream in frames, INT64_MAX
+ *                   before its end is known
+ * The code must not touch memory beyond these, whatever the input values are,
+ * and must not fail.
  */
-typedef void (*itera_forward_fn)(void *const *inputs, void *const *outputs,
-                                 void *scratch, const void *weights);
+typedef struct itera_call {
+  void *const *inputs;     /*  0 */
+  void *const *outputs;    /*  8 */
+  void *scratch;           /* 16 */
+  const void *weights;     /* 24 */
+  void *constants;         /* 32 */
+  const void *state;       /* 40 */
+  void *next_state;        /* 48 */
+  const int64_t *clock;    /* 56 */
+} itera_call;
+
+typedef void (*itera_entry_fn)(const itera_call *call);
+
+/** A function of counts: for each step n = max(0, floor((n + add) / divide)) *
+ *  multiply, with divide and multiply >= 1. No steps: n itself. */
+typedef struct itera_count_step {
+  int64_t add, divide, multiply; /* 0, 8, 16 */
+} itera_count_step;
+typedef struct itera_count {
+  const itera_count_step *steps; /* 0 */
+  uint64_t step_count;           /* 8 */
+} itera_count;
+
+/** Code for a fixed number of frames. */
+typedef struct itera_chunk {
+  uint64_t frames;      /* 0 */
+  itera_entry_fn entry; /* 8 */
+} itera_chunk;
+
+/**
+ * How a model streams.
+ *
+ * The state block holds the states at state_offsets. A chunk reads the frames
+ * of the streamed inputs, each [outer, frames, inner] dense, where outer is the
+ * product of the dimensions before time, and writes output i's frames number
+ * counts[i](position) up to counts[i](position + frames), again dense; but not
+ * more than totals[i](length) once the length is known. A chunk of more than
+ * one frame may run only at a position that is a multiple of `alignment` and
+ * at least `warmup`; then it delivers, for each output, exactly
+ * frames * info.frames / info.period frames. The last chunk has one frame and
+ * runs anywhere.
+ *
+ * At the end of a stream of T frames the runtime sets clock[1] = T and calls
+ * `flush` flush_frames times, at the positions T, T + 1, ..., like a chunk of
+ * one frame whose inputs do not exist (null); then `final` once, which reads
+ * `state` and writes the outputs FINAL.
+ *
+ * `begin` reads the inputs STATIC and INITIAL_STATE and writes `constants`;
+ * `reset` reads `constants` and writes `next_state`, the first state block.
+ */
+typedef struct itera_stream {
+  uint32_t struct_size;            /*   0: sizeof(itera_stream) */
+  uint32_t chunk_count;            /*   4 */
+  const itera_chunk *chunks;       /*   8: frames falling, the last 1 */
+  uint64_t warmup;                 /*  16 */
+  uint64_t alignment;              /*  24: at least 1, divides every chunk > 1 */
+  uint64_t max_frames;             /*  32: UINT64_MAX if nothing ends */
+  uint64_t flush_frames;           /*  40 */
+  itera_entry_fn begin;            /*  48: null if it computes nothing */
+  itera_entry_fn reset;            /*  56 */
+  itera_entry_fn flush;            /*  64: null if flush_frames is 0 */
+  itera_entry_fn final;            /*  72: null if no output is FINAL */
+  uint64_t constants_bytes;        /*  80 */
+  uint64_t state_bytes;            /*  88 */
+  const itera_tensor_info *states; /*  96: state_count records */
+  const uint64_t *state_offsets;   /* 104: of each, a multiple of 64 */
+  uint32_t state_count;            /* 112 */
+  uint32_t reserved;               /* 116: 0 */
+  uint64_t state_hash[2];          /* 120: of what a blob must agree on */
+  const itera_count *counts;       /* 136: per output, of the frames fed */
+  const itera_count *totals;       /* 144: per output, of the length */
+} itera_stream;
 
 typedef struct itera_program {
   uint32_t struct_size;            /*   0: sizeof(itera_program) */
@@ -91,12 +170,13 @@ typedef struct itera_program {
   const itera_tensor_info *outputs; /*  56: output_count records */
   uint32_t input_count;             /*  64 */
   uint32_t output_count;            /*  68 */
-  uint64_t scratch_bytes;           /*  72 */
+  uint64_t scratch_bytes;           /*  72: the most that an entry needs */
   uint64_t scratch_align;           /*  80: a power of two, at most 4096 */
   const void *weights;              /*  88: &itera_weights, or null */
   uint64_t weights_bytes;           /*  96 */
   uint64_t required_cpu_features;   /* 104: ITERA_CPU_* */
-  itera_forward_fn forward;         /* 112 */
+  itera_entry_fn forward;           /* 112 */
+  const itera_stream *stream;       /* 120: null if the model cannot stream */
 } itera_program_t;
 
 /** The name of the constant, and the object that defines it. Put it into
@@ -116,15 +196,32 @@ typedef struct itera_program {
 #endif
 
 #if defined(ITERA_STATIC_ASSERT) && UINTPTR_MAX == UINT64_MAX
-/* itera_tensor_info: 4 4 8 8 4 4 8, in this order. */
+/* itera_tensor_info: 4 4 8 8 4 4 8 4 4 8 8 8 8, in this order. */
 ITERA_STATIC_ASSERT(offsetof(itera_tensor_info, struct_size) == 0);
 ITERA_STATIC_ASSERT(offsetof(itera_tensor_info, dtype) == 4);
 ITERA_STATIC_ASSERT(offsetof(itera_tensor_info, name) == 8);
 ITERA_STATIC_ASSERT(offsetof(itera_tensor_info, dims) == 16);
 ITERA_STATIC_ASSERT(offsetof(itera_tensor_info, rank) == 24);
-ITERA_STATIC_ASSERT(offsetof(itera_tensor_info, reserved) == 28);
+ITERA_STATIC_ASSERT(offsetof(itera_tensor_info, role) == 28);
 ITERA_STATIC_ASSERT(offsetof(itera_tensor_info, bytes) == 32);
-ITERA_STATIC_ASSERT(sizeof(itera_tensor_info) == 40);
+ITERA_STATIC_ASSERT(offsetof(itera_tensor_info, time_dim) == 40);
+ITERA_STATIC_ASSERT(offsetof(itera_tensor_info, batch_dim) == 44);
+ITERA_STATIC_ASSERT(offsetof(itera_tensor_info, frames) == 48);
+ITERA_STATIC_ASSERT(offsetof(itera_tensor_info, period) == 56);
+ITERA_STATIC_ASSERT(offsetof(itera_tensor_info, latency) == 64);
+ITERA_STATIC_ASSERT(offsetof(itera_tensor_info, node) == 72);
+ITERA_STATIC_ASSERT(sizeof(itera_tensor_info) == 80);
+
+ITERA_STATIC_ASSERT(sizeof(itera_call) == 64);
+ITERA_STATIC_ASSERT(offsetof(itera_call, clock) == 56);
+ITERA_STATIC_ASSERT(sizeof(itera_count_step) == 24);
+ITERA_STATIC_ASSERT(sizeof(itera_count) == 16);
+ITERA_STATIC_ASSERT(sizeof(itera_chunk) == 16);
+ITERA_STATIC_ASSERT(offsetof(itera_stream, max_frames) == 32);
+ITERA_STATIC_ASSERT(offsetof(itera_stream, states) == 96);
+ITERA_STATIC_ASSERT(offsetof(itera_stream, state_hash) == 120);
+ITERA_STATIC_ASSERT(offsetof(itera_stream, totals) == 144);
+ITERA_STATIC_ASSERT(sizeof(itera_stream) == 152);
 
 ITERA_STATIC_ASSERT(offsetof(itera_program_t, struct_size) == 0);
 ITERA_STATIC_ASSERT(offsetof(itera_program_t, abi) == 4);
@@ -143,7 +240,8 @@ ITERA_STATIC_ASSERT(offsetof(itera_program_t, weights) == 88);
 ITERA_STATIC_ASSERT(offsetof(itera_program_t, weights_bytes) == 96);
 ITERA_STATIC_ASSERT(offsetof(itera_program_t, required_cpu_features) == 104);
 ITERA_STATIC_ASSERT(offsetof(itera_program_t, forward) == 112);
-ITERA_STATIC_ASSERT(sizeof(itera_program_t) == 120);
+ITERA_STATIC_ASSERT(offsetof(itera_program_t, stream) == 120);
+ITERA_STATIC_ASSERT(sizeof(itera_program_t) == 128);
 #endif
 
 #ifdef __cplusplus

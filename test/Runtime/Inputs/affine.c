@@ -24,29 +24,29 @@ extern const float itera_weights[6] __attribute__((visibility("hidden")));
 void *memcpy(void *, const void *, size_t);
 void *memset(void *, int, size_t);
 
-static void forward(void *const *inputs, void *const *outputs, void *scratch,
-                    const void *weights) {
-  const float *x = inputs[0], *w = weights;
-  const int64_t *n = inputs[1];
-  float *copy = scratch, *y = outputs[0];
+static void forward(const itera_call *call) {
+  const float *x = call->inputs[0], *w = call->weights;
+  const int64_t *n = call->inputs[1];
+  float *copy = call->scratch, *y = call->outputs[0];
   volatile size_t bytes = 24; // unknown to the compiler: calls, not inline code
-  memset(scratch, 0xff, bytes);
+  memset(call->scratch, 0xff, bytes);
   memcpy(copy, x, bytes);
   for (int i = 0; i < 6; ++i)
     y[i] = copy[i] * w[i] + (float)n[0];
-  *(int64_t *)outputs[1] = 6;
+  *(int64_t *)call->outputs[1] = 6;
 }
 
 static const int64_t dims[] = {2, 3}, dims_none[] = {2, 0};
 #define INFO sizeof(itera_tensor_info)
+#define NO_STREAM -1, -1, 0, 1, 0, ""
 static const itera_tensor_info inputs[] = {
-    {INFO, ITERA_FLOAT32, "x", dims, 2, 0, 24},
-    {INFO, ITERA_INT64, "n", 0, 0, 0, 8},
+    {INFO, ITERA_FLOAT32, "x", dims, 2, 0, 24, NO_STREAM},
+    {INFO, ITERA_INT64, "n", 0, 0, 0, 8, NO_STREAM},
 };
 static const itera_tensor_info outputs[] = {
-    {INFO, ITERA_FLOAT32, "y", dims, 2, 0, AFFINE_Y_BYTES},
-    {INFO, ITERA_INT64, "total", 0, 0, 0, 8},
-    {INFO, ITERA_FLOAT32, "none", dims_none, 2, 0, 0},
+    {INFO, ITERA_FLOAT32, "y", dims, 2, 0, AFFINE_Y_BYTES, NO_STREAM},
+    {INFO, ITERA_INT64, "total", 0, 0, 0, 8, NO_STREAM},
+    {INFO, ITERA_FLOAT32, "none", dims_none, 2, 0, 0, NO_STREAM},
 };
 
 __attribute__((visibility("hidden")))

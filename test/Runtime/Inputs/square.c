@@ -4,20 +4,18 @@
 
 #include "itera/program.h"
 
-static void forward(void *const *inputs, void *const *outputs, void *scratch,
-                    const void *weights) {
-  (void)scratch, (void)weights;
-  const float *in = inputs[0];
-  float *out = outputs[0];
+static void forward(const itera_call *call) {
+  const float *in = call->inputs[0];
+  float *out = call->outputs[0];
   for (int i = 0; i < 5; ++i)
     out[i] = in[i] * in[i];
 }
 
 static const int64_t dims[] = {5};
 static const itera_tensor_info input = {
-    sizeof(itera_tensor_info), ITERA_FLOAT32, "in", dims, 1, 0, 20};
+    sizeof(itera_tensor_info), ITERA_FLOAT32, "in", dims, 1, 0, 20, -1, -1, 0, 1, 0, ""};
 static const itera_tensor_info output = {
-    sizeof(itera_tensor_info), ITERA_FLOAT32, "out", dims, 1, 0, 20};
+    sizeof(itera_tensor_info), ITERA_FLOAT32, "out", dims, 1, 0, 20, -1, -1, 0, 1, 0, ""};
 
 __attribute__((visibility("hidden")))
 const struct itera_program itera_program = {
