@@ -226,31 +226,24 @@ TEST(Stream, ForwardOfAnotherLengthIsChecked) {
   ASSERT_EQ(stream.begin(inputs), ITERA_OK);
   Bytes before = stream.save();
   std::vector<Frames> expected = expectStream(model.api, inputs);
-  auto refused = [&](std::vector<Frames> in, std::vector<Frames> out) {
+  auto expectRefused = [&](const char *text, std::vector<Frames> in,
+                           std::vector<Frames> out) {
     EXPECT_EQ(forward(stream, in, out), ITERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(stream.error(), text);
     EXPECT_EQ(stream.save(), before);
-    return true;
-  };
-  auto errorOf = [&](std::vector<Frames> in, std::vector<Frames> out) {
-    EXPECT_EQ(forward(stream, in, out), ITERA_ERROR_INVALID_ARGUMENT);
-    return stream.error();
   };
   std::vector<Frames> bad = inputs;
   bad[0].bytes.resize(4 * 24 + 8);
-  EXPECT_EQ(errorOf(bad, expected),
-            "input 'x': expected a multiple of 24 bytes, one frame, but got "
-            "104");
-  refused(bad, expected);
-  std::vector<Frames> longer = expected;
-  longer[0].bytes.resize(5 * 24);
-  EXPECT_EQ(errorOf(inputs, longer),
-            "output 'y': expected 96 bytes for 4 frames, but got 120");
-  refused(inputs, longer);
+  expectRefused("input 'x': expected a multiple of 24 bytes, one frame, but "
+                "got 104",
+                bad, expected);
+  bad = expected;
+  bad[0].bytes.resize(5 * 24);
+  expectRefused("output 'y': expected 96 bytes for 4 frames, but got 120",
+                inputs, bad);
   bad = inputs;
   bad[2].bytes.clear();
-  EXPECT_EQ(errorOf(bad, expected),
-            "input 'gain': expected 12 bytes, but got 0");
-  refused(bad, expected);
+  expectRefused("input 'gain': expected 12 bytes, but got 0", bad, expected);
   // Still the same stream.
   ASSERT_EQ(stream.feed(inputs, 0, 4), ITERA_OK);
   ASSERT_EQ(stream.finish(), ITERA_OK);
