@@ -239,6 +239,9 @@ TEST(Counts, StreamsEndBeforeTheyOverflow) {
   // With the flushed frame behind it.
   EXPECT_LT(itera_count_at(&p.counts[0], last + 1), uint64_t(INT64_MAX));
   EXPECT_EQ(itera_count_at(&p.counts[0], last + 2), uint64_t(INT64_MAX));
+  // And before the length would mean that it is unknown.
+  p.program.output_count = 0;
+  EXPECT_EQ(itera_last_position(&p.program), uint64_t(INT64_MAX - 2));
   p.stream.max_frames = 100;
   EXPECT_EQ(itera_last_position(&p.program), 100u);
 }

@@ -100,6 +100,55 @@ TEST(State, ResetIsANewSession) {
   }
 }
 
+TEST(State, WhatMemoryHeldBeforeIsForgotten) {
+  static int filling;
+  itera_host host = {};
+  host.struct_size = sizeof(host);
+  host.alloc = [](void *, size_t size, size_t align) {
+    return memset(std::aligned_alloc(align, (size + align - 1) / align * align),
+                  filling, size);
+  };
+  host.free = [](void *, void *pointer, size_t, size_t) { std::free(pointer); };
+  for (const char *name : models) {
+    SCOPED_TRACE(name);
+    std::vector<Bytes> blobs[2];
+    for (filling = 0; filling < 2; ++filling) {
+      StreamModel model(name, &host);
+      std::vector<Frames> inputs = makeInputs(model.api, 5);
+      Stream stream(model.api, model.model);
+      blobs[filling].push_back(stream.save());
+      if (inputs.size() > 1)
+        ASSERT_EQ(stream.begin(inputs), ITERA_OK);
+      blobs[filling].push_back(stream.save());
+      ASSERT_EQ(stream.feed(inputs, 0, 5), ITERA_OK);
+      blobs[filling].push_back(stream.save());
+    }
+    EXPECT_EQ(blobs[0], blobs[1]);
+  }
+}
+
+TEST(State, NoMemoryForAClone) {
+  static int allowed;
+  allowed = 2; // a model and a session
+  itera_host host = {};
+  host.struct_size = sizeof(host);
+  host.alloc = [](void *, size_t size, size_t align) -> void * {
+    return allowed-- > 0 ? std::aligned_alloc(
+                               align, (size + align - 1) / align * align)
+                         : nullptr;
+  };
+  host.free = [](void *, void *pointer, size_t, size_t) { std::free(pointer); };
+  StreamModel model("stream", &host);
+  Stream stream(model.api, model.model);
+  itera_session *clone = reinterpret_cast<itera_session *>(8);
+  EXPECT_EQ(model.api->session_clone(stream.session, &clone),
+            ITERA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(clone, nullptr);
+  EXPECT_EQ(stream.error(), "no memory for another session");
+  EXPECT_EQ(model.api->session_clone(stream.session, nullptr),
+            ITERA_ERROR_INVALID_ARGUMENT);
+}
+
 TEST(State, BlobsOfOthersAndDamagedOnesAreRefused) {
   StreamModel model("stream"), other("stream-auto"), third("lookahead");
   std::vector<Frames> inputs = makeInputs(model.api, 7);

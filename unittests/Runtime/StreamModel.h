@@ -205,10 +205,11 @@ struct StreamModel {
   const itera_model_api *api;
   itera_model *model = nullptr;
 
-  explicit StreamModel(const char *name) : library(name) {
+  explicit StreamModel(const char *name, const itera_host *host = nullptr)
+      : library(name) {
     api = library.getApi();
     EXPECT_NE(api, nullptr);
-    EXPECT_EQ(api->model_create(nullptr, &model), ITERA_OK);
+    EXPECT_EQ(api->model_create(host, &model), ITERA_OK);
   }
   ~StreamModel() { api->model_destroy(model); }
 };

@@ -244,6 +244,11 @@ TEST(StreamOrder, BeginComesFirst) {
   EXPECT_EQ(stream.error(), text);
   EXPECT_EQ(stream.save(), before);
   EXPECT_EQ(api->position(session), 0u);
+  itera_session *cloned;
+  ASSERT_EQ(api->session_clone(session, &cloned), ITERA_OK);
+  Stream clone(api, cloned);
+  EXPECT_EQ(clone.save(), before);
+  expectOutOfOrder(clone, text);
 
   // Such a blob is as good as any, and brings that state of things back.
   std::vector<Frames> inputs = makeInputs(api, 3);
