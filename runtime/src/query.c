@@ -54,6 +54,7 @@ static const itera_model_api stream_api = {
     .peek = itera_peek,
     .frames_after = itera_frames_after,
     .frames_left = itera_frames_left,
+    .frames_total = itera_frames_total,
     .position = itera_position,
     .state_count = itera_state_count,
     .state_info = itera_state_info,

@@ -211,6 +211,7 @@ itera_status itera_peek(itera_session *session, void *const *outputs,
 uint64_t itera_frames_after(const itera_session *session, uint64_t frames,
                             uint32_t output);
 uint64_t itera_frames_left(const itera_session *session, uint32_t output);
+uint64_t itera_frames_total(uint64_t length, uint32_t output);
 uint64_t itera_position(const itera_session *session);
 
 // state.c, blob.c, clone.c, rows.c

@@ -245,14 +245,14 @@ uint64_t itera_position(const itera_session *session) {
   return session ? session->position : 0;
 }
 
-static int is_streamed(const itera_session *session, uint32_t output) {
-  return session && output < itera_program.output_count &&
+static int is_streamed(uint32_t output) {
+  return output < itera_program.output_count &&
          itera_program.outputs[output].role == ITERA_ROLE_STREAM;
 }
 
 uint64_t itera_frames_after(const itera_session *session, uint64_t frames,
                             uint32_t output) {
-  if (!is_streamed(session, output) || session->finished ||
+  if (!session || !is_streamed(output) || session->finished ||
       frames > session->last_position - session->position)
     return 0;
   return itera_count_at(&itera_program.stream->counts[output],
@@ -261,9 +261,15 @@ uint64_t itera_frames_after(const itera_session *session, uint64_t frames,
 }
 
 uint64_t itera_frames_left(const itera_session *session, uint32_t output) {
-  if (!is_streamed(session, output) || session->finished)
+  if (!session || !is_streamed(output) || session->finished)
     return 0;
   const itera_stream *stream = itera_program.stream;
   return itera_count_at(&stream->totals[output], session->position) -
          session->outputs[output].count;
+}
+
+uint64_t itera_frames_total(uint64_t length, uint32_t output) {
+  return is_streamed(output)
+             ? itera_count_at(&itera_program.stream->totals[output], length)
+             : 0;
 }

@@ -68,6 +68,7 @@ TEST(Load, StreamingIsAbsent) {
   EXPECT_EQ(api->peek, nullptr);
   EXPECT_EQ(api->frames_after, nullptr);
   EXPECT_EQ(api->frames_left, nullptr);
+  EXPECT_EQ(api->frames_total, nullptr);
   EXPECT_EQ(api->state_count, nullptr);
   EXPECT_EQ(api->state_info, nullptr);
   EXPECT_EQ(api->state_size, nullptr);

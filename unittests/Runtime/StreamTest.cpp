@@ -154,6 +154,11 @@ TEST(Stream, FramesToComeAreAFunctionOfThePosition) {
       EXPECT_EQ(api->frames_after(stream.session, n, 3), 0u);
       EXPECT_EQ(api->frames_after(stream.session, n, 5), 0u);
     }
+    EXPECT_EQ(api->frames_total(t, 0), (t + 1) / 2);
+    EXPECT_EQ(api->frames_total(t, 1), t);
+    EXPECT_EQ(api->frames_total(t, 2), 2 * t);
+    EXPECT_EQ(api->frames_total(t, 3), 0u);
+    EXPECT_EQ(api->frames_total(t, 5), 0u);
     EXPECT_EQ(api->frames_left(stream.session, 0), (t + 1) / 2 - y(t));
     EXPECT_EQ(api->frames_left(stream.session, 1), t - z(t));
     EXPECT_EQ(api->frames_left(stream.session, 2), 0u);
