@@ -7,14 +7,20 @@
 
 using namespace llvm;
 
-Expected<itera::BenchResult> itera::measure(unsigned repeat,
-                                            function_ref<Error()> run) {
+Expected<itera::BenchResult>
+itera::measure(unsigned repeat, function_ref<Error()> run,
+               function_ref<Error()> prepare) {
   // The first runs fault pages in and fill the caches.
-  for (unsigned i = 0; i < std::min(repeat, 3u); ++i)
+  for (unsigned i = 0; i < std::min(repeat, 3u); ++i) {
+    if (Error error = prepare())
+      return std::move(error);
     if (Error error = run())
       return std::move(error);
+  }
   std::vector<double> times;
   for (unsigned i = 0; i < repeat; ++i) {
+    if (Error error = prepare())
+      return std::move(error);
     auto start = std::chrono::steady_clock::now();
     if (Error error = run())
       return std::move(error);

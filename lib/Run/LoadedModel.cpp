@@ -138,3 +138,7 @@ Error LoadedModel::forward(const ModelCall &call) const {
     return failure(api->last_error(session));
   return Error::success();
 }
+
+bool LoadedModel::canStream() const {
+  return ITERA_HAS(api, itera_model_api, session_clone) && api->prefill;
+}

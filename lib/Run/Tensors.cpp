@@ -48,6 +48,11 @@ static std::vector<int64_t> getShape(const itera_tensor_info &info) {
   return std::vector<int64_t>(info.dims, info.dims + info.rank);
 }
 
+static unsigned getElementBytes(itera_dtype dtype) {
+  std::optional<NpyType> type = getNpyType(dtype);
+  return type ? getNpyTypeSize(*type) : 2; // bfloat16
+}
+
 std::string itera::getCaseName(StringRef name, unsigned caseIndex) {
   std::string result = name.str();
   if (caseIndex)
@@ -215,6 +220,40 @@ Expected<std::vector<char>> itera::toBuffer(const itera_tensor_info &info,
   return buffer;
 }
 
+Expected<uint64_t> itera::getFrameCount(const itera_tensor_info &info,
+                                        const NpyArray &array) {
+  std::vector<int64_t> expected = getShape(info);
+  if (array.shape.size() == expected.size()) {
+    expected[info.time_dim] = array.shape[info.time_dim];
+    if (array.shape == expected)
+      return uint64_t(array.shape[info.time_dim]);
+  }
+  std::string shape;
+  for (uint32_t i = 0; i < info.rank; ++i) {
+    shape += i ? "x" : "";
+    shape += int32_t(i) == info.time_dim ? "T" : std::to_string(info.dims[i]);
+  }
+  return failure("input '" + Twine(info.name) + "': expected shape " + shape +
+                 " for any T, but got " + formatShape(array.shape));
+}
+
+uint64_t itera::getFrameBytes(const itera_tensor_info &info) {
+  uint64_t bytes = getElementBytes(info.dtype);
+  for (uint32_t i = 0; i < info.rank; ++i)
+    if (int32_t(i) != info.time_dim)
+      bytes *= info.dims[i];
+  return bytes;
+}
+
+ResizedInfo::ResizedInfo(const itera_tensor_info &original, uint64_t frames)
+    : dims(getShape(original)), info(original) {
+  info.dims = dims.data();
+  if (info.role != ITERA_ROLE_STREAM)
+    return;
+  dims[info.time_dim] = frames;
+  info.bytes = frames * getFrameBytes(info);
+}
+
 std::vector<char> itera::makeRandomBuffer(const itera_tensor_info &info,
                                           uint32_t seed) {
   std::vector<char> buffer(info.bytes);
@@ -222,8 +261,7 @@ std::vector<char> itera::makeRandomBuffer(const itera_tensor_info &info,
   std::optional<NpyType> type = getNpyType(info.dtype);
   bool real = !type || getRange(*type).real;
   unsigned limit = info.dtype == ITERA_BOOL ? 2 : 8;
-  for (size_t i = 0, e = info.bytes / (type ? getNpyTypeSize(*type) : 2); i < e;
-       ++i)
+  for (size_t i = 0, e = info.bytes / getElementBytes(info.dtype); i < e; ++i)
     setElement(buffer, info.dtype, i,
                real ? random() / 2147483648.0L - 1 : random() % limit);
   return buffer;

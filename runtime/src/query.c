@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The door of an artefact: the table of functions, and who may have it.
+// The door of an artefact: the tables of functions, and who may have them.
 
 #include "runtime.h"
 
@@ -11,7 +11,6 @@ static const char *get_target(void) { return itera_program.target; }
 static const char *get_hash(void) { return itera_program.source_hash; }
 static uint32_t get_input_count(void) { return itera_program.input_count; }
 static uint32_t get_output_count(void) { return itera_program.output_count; }
-static uint64_t get_scratch(void) { return itera_program.scratch_bytes; }
 
 static const itera_tensor_info *get_input(uint32_t index) {
   return index < itera_program.input_count ? &itera_program.inputs[index]
@@ -22,50 +21,53 @@ static const itera_tensor_info *get_output(uint32_t index) {
                                             : NULL;
 }
 
-static const itera_model_api api = {
-    .struct_size = sizeof(itera_model_api),
-    .abi_version = ITERA_ABI_VERSION,
-    .name = get_name,
-    .compiler_version = get_version,
-    .compiler_flags = get_flags,
-    .target = get_target,
-    .source_hash = get_hash,
-    .input_count = get_input_count,
-    .input_info = get_input,
-    .output_count = get_output_count,
-    .output_info = get_output,
-    .scratch_bytes = get_scratch,
-    .model_create = itera_model_create,
-    .model_destroy = itera_model_destroy,
-    .session_create = itera_session_create,
-    .session_destroy = itera_session_destroy,
-    .last_error = itera_last_error,
-    .forward = itera_forward,
-};
+// clang-format off
+#define WHOLE                                                                  \
+  .struct_size = sizeof(itera_model_api),                                      \
+  .abi_version = ITERA_ABI_VERSION,                                            \
+  .name = get_name,                                                            \
+  .compiler_version = get_version,                                             \
+  .compiler_flags = get_flags,                                                 \
+  .target = get_target,                                                        \
+  .source_hash = get_hash,                                                     \
+  .input_count = get_input_count,                                              \
+  .input_info = get_input,                                                     \
+  .output_count = get_output_count,                                            \
+  .output_info = get_output,                                                   \
+  .scratch_bytes = itera_scratch_bytes,                                        \
+  .model_create = itera_model_create,                                          \
+  .model_destroy = itera_model_destroy,                                        \
+  .session_create = itera_session_create,                                      \
+  .session_destroy = itera_session_destroy,                                    \
+  .last_error = itera_last_error,                                              \
+  .forward = itera_forward
+// clang-format on
 
-// Null, or what is wrong with the constant that the compiler has emitted. It is
-// checked once here so that no other part of the runtime has to doubt it.
-static const char *find_fault(const struct itera_program *program) {
-  if (program->struct_size != sizeof(*program) ||
-      program->abi != ITERA_PROGRAM_ABI)
-    return "the compiled program and the runtime have different versions";
-  if (!program->name || !program->compiler_version || !program->flags ||
-      !program->target || !program->source_hash || !program->forward)
-    return "the compiled program lacks a string or its code";
-  uint64_t align = program->scratch_align;
-  if (!align || align > 4096 || (align & (align - 1)))
-    return "the compiled program has a bad scratch alignment";
-  if ((program->input_count && !program->inputs) ||
-      (program->output_count && !program->outputs))
-    return "the compiled program lacks a tensor table";
-  for (uint32_t i = 0; i < program->input_count; ++i)
-    if (!itera_tensor_is_consistent(&program->inputs[i]))
-      return "the compiled program describes an input inconsistently";
-  for (uint32_t i = 0; i < program->output_count; ++i)
-    if (!itera_tensor_is_consistent(&program->outputs[i]))
-      return "the compiled program describes an output inconsistently";
-  return NULL;
-}
+static const itera_model_api whole_api = {WHOLE};
+
+static const itera_model_api stream_api = {
+    WHOLE,
+    .begin = itera_begin,
+    .prefill = itera_prefill,
+    .step = itera_step,
+    .finish = itera_finish,
+    .peek = itera_peek,
+    .frames_after = itera_frames_after,
+    .frames_left = itera_frames_left,
+    .frames_total = itera_frames_total,
+    .position = itera_position,
+    .state_count = itera_state_count,
+    .state_info = itera_state_info,
+    .state_read = itera_state_read,
+    .state_write = itera_state_write,
+    .state_reset = itera_state_reset,
+    .state_size = itera_state_size,
+    .state_save = itera_state_save,
+    .state_load = itera_state_load,
+    .state_check = itera_state_check,
+    .session_clone = itera_session_clone,
+    .reorder_rows = itera_reorder_rows,
+};
 
 static void log_missing(const itera_host *host, uint64_t missing) {
   char line[256];
@@ -95,7 +97,7 @@ const itera_model_api *itera_runtime_query(uint32_t max_abi,
     itera_host_log(&hooks, ITERA_LOG_ERROR, line);
     return NULL;
   }
-  const char *fault = find_fault(&itera_program);
+  const char *fault = itera_find_fault(&itera_program);
   if (fault) {
     itera_host_log(&hooks, ITERA_LOG_ERROR, fault);
     return NULL;
@@ -106,5 +108,5 @@ const itera_model_api *itera_runtime_query(uint32_t max_abi,
     log_missing(&hooks, missing);
     return NULL;
   }
-  return &api;
+  return itera_program.stream ? &stream_api : &whole_api;
 }

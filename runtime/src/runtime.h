@@ -19,13 +19,69 @@ struct itera_model {
   itera_host host; // a copy; members that the host did not know are null
 };
 
+// What a call demands of the buffer for a tensor.
+typedef enum itera_rule {
+  itera_rule_unused,   // nothing: it is not looked at
+  itera_rule_exact,    // `need` bytes
+  itera_rule_at_least, // `need` bytes or more
+  itera_rule_optional  // `need` bytes, or a null pointer
+} itera_rule;
+
+// A tensor of the program in a session: what is known of it from the start, and
+// its place in the call that runs.
+typedef struct itera_port {
+  const itera_tensor_info *info;
+  uint64_t outer;  // product of the dimensions before time
+  uint64_t inner;  // bytes of one frame at one place of these
+  uint64_t frame;  // bytes of one frame: outer * inner
+  uint64_t whole;  // frames that the source file has
+  uint64_t single; // of an output: the most frames that one frame brings
+  char *staging;   // memory for the frames of one entry, see feed.c
+  uint64_t count;  // of an output: its frames up to the session's position
+
+  itera_rule rule; // of this call
+  uint64_t need;
+  char *base;     // the caller's buffer, which is never written if it is an
+  uint64_t given; // input, and its bytes
+  uint64_t row;   // frames that the buffer holds
+  uint64_t done;  // of these, read or written
+  uint64_t fresh; // of an output: frames that the next entry writes
+} itera_port;
+
+// One block of memory: the session, its ports and pointers, then the areas.
 struct itera_session {
   const itera_model *model;
   void *scratch;
-  size_t allocated; // bytes of the block that holds session and scratch
+  size_t allocated; // bytes of the block
   size_t align;     // and its alignment
+
+  itera_port *inputs, *outputs;
+  void **input_pointers, **output_pointers; // for itera_call
+
+  // The rest is for streams. The stream itself is `constants`, `state`,
+  // `position`, `begun` and `finished`, and nothing else.
+  char *constants;
+  char *state;
+  char *spare[2];      // the second only if flush_frames > 1
+  char *zeros;         // staging memory that is free during begin
+  uint64_t zero_bytes; // bytes of it that begin may need
+  uint64_t position;
+  uint64_t last_position; // where the stream must end at the latest
+  int64_t clock[2];
+  uint8_t begun, finished;
+
   char error[256];
 };
+
+// The arguments of a call.
+typedef struct itera_arguments {
+  const void *const *inputs;
+  const size_t *input_bytes;
+  uint32_t input_count;
+  void *const *outputs;
+  const size_t *output_bytes;
+  uint32_t output_count;
+} itera_arguments;
 
 // text.c: a line of text that is cut off when it is full.
 typedef struct itera_text {
@@ -51,15 +107,76 @@ uint64_t itera_cpu_features(void);
 // cpu_names.c: the usual name of the feature that bit number `bit` stands for.
 const char *itera_cpu_feature_name(int bit);
 
+// memory.c
+void *memcpy(void *restrict to, const void *restrict from, size_t size);
+void *memset(void *to, int value, size_t size);
+int memcmp(const void *left, const void *right, size_t size);
+
 // tensors.c
 size_t itera_dtype_size(itera_dtype dtype); // 0 if unknown
 int itera_tensor_is_consistent(const itera_tensor_info *info);
-itera_status itera_check_buffers(itera_session *session,
-                                 const void *const *inputs,
-                                 const size_t *input_bytes,
-                                 uint32_t input_count, void *const *outputs,
-                                 const size_t *output_bytes,
-                                 uint32_t output_count);
+uint64_t itera_times(uint64_t a, uint64_t b); // UINT64_MAX if it overflows
+
+// checks.c: what is wrong with the arguments of a call. Every refusal leaves
+// its text in the session.
+itera_status itera_refuse(itera_session *session, itera_status status,
+                          const char *problem);
+// "<what>: expected N<unit>, but got K"
+itera_status itera_refuse_number(itera_session *session, itera_status status,
+                                 const char *what, uint64_t expected,
+                                 const char *unit, uint64_t got);
+itera_status itera_check_inputs_array(itera_session *session,
+                                      const itera_arguments *arguments);
+itera_status itera_check_outputs_array(itera_session *session,
+                                       const itera_arguments *arguments);
+itera_status itera_check_frame_counts(itera_session *session,
+                                      const uint64_t *output_frames);
+// Takes the buffers into the ports, by their rules. Overlaps of an output with
+// an input or another output are refused.
+itera_status itera_take_inputs(itera_session *session,
+                               const itera_arguments *arguments);
+itera_status itera_take_outputs(itera_session *session,
+                                const itera_arguments *arguments);
+
+// counts.c
+// The count after n frames; INT64_MAX if it does not fit.
+uint64_t itera_count_at(const itera_count *count, uint64_t n);
+// A bound of the growth by one frame.
+uint64_t itera_count_single(const itera_count *count);
+// The count when `flushed` frames have been flushed behind a stream of `length`.
+uint64_t itera_count_end(const itera_stream *stream, uint32_t output,
+                         uint64_t length, uint64_t flushed);
+// Does the flush deliver what is missing of the total, neither more nor less?
+int itera_count_is_whole(const itera_stream *stream, uint32_t output,
+                         uint64_t length);
+// The longest stream whose counts all fit and that the program allows.
+uint64_t itera_last_position(const struct itera_program *program);
+
+// faults.c: null, or what is wrong with the constant that the compiler emitted.
+const char *itera_find_fault(const struct itera_program *program);
+
+// feed.c: runs checked calls; none of these can fail.
+void itera_run_begin(itera_session *session);
+void itera_run_reset(itera_session *session);
+void itera_run_feed(itera_session *session, uint64_t frames);
+void itera_run_end(itera_session *session);
+// The spare state block becomes the state.
+void itera_swap_states(itera_session *session);
+
+// stream.c
+itera_status itera_check_begun(itera_session *session);
+itera_status itera_refuse_position(itera_session *session, uint64_t position,
+                                   uint64_t frames);
+itera_status itera_refuse_counts(itera_session *session);
+void itera_plan_begin(itera_session *session);
+void itera_set_position(itera_session *session, uint64_t position);
+
+// session.c
+itera_status itera_session_allocate(const itera_model *model,
+                                    itera_session **session);
+uint64_t itera_scratch_bytes(void);
+// Must a host call begin, because only it knows some input?
+int itera_needs_begin(const struct itera_program *program);
 
 // model.c, session.c, forward.c: the functions of the table.
 itera_status itera_model_create(const itera_host *host, itera_model **model);
@@ -72,6 +189,47 @@ itera_status itera_forward(itera_session *session, const void *const *inputs,
                            const size_t *input_bytes, uint32_t input_count,
                            void *const *outputs, const size_t *output_bytes,
                            uint32_t output_count);
+
+// stream.c
+itera_status itera_begin(itera_session *session, const void *const *inputs,
+                         const size_t *input_bytes, uint32_t input_count);
+itera_status itera_prefill(itera_session *session, uint64_t frames,
+                           const void *const *inputs, const size_t *input_bytes,
+                           uint32_t input_count, void *const *outputs,
+                           const size_t *output_bytes, uint32_t output_count,
+                           uint64_t *output_frames);
+itera_status itera_step(itera_session *session, const void *const *inputs,
+                        const size_t *input_bytes, uint32_t input_count,
+                        void *const *outputs, const size_t *output_bytes,
+                        uint32_t output_count, uint64_t *output_frames);
+itera_status itera_finish(itera_session *session, void *const *outputs,
+                          const size_t *output_bytes, uint32_t output_count,
+                          uint64_t *output_frames);
+itera_status itera_peek(itera_session *session, void *const *outputs,
+                        const size_t *output_bytes, uint32_t output_count,
+                        uint64_t *output_frames);
+uint64_t itera_frames_after(const itera_session *session, uint64_t frames,
+                            uint32_t output);
+uint64_t itera_frames_left(const itera_session *session, uint32_t output);
+uint64_t itera_frames_total(uint64_t length, uint32_t output);
+uint64_t itera_position(const itera_session *session);
+
+// state.c, blob.c, clone.c, rows.c
+uint32_t itera_state_count(void);
+const itera_tensor_info *itera_state_info(uint32_t index);
+itera_status itera_state_read(itera_session *session, uint32_t index,
+                              void *data, size_t bytes);
+itera_status itera_state_write(itera_session *session, uint32_t index,
+                               const void *data, size_t bytes);
+itera_status itera_state_reset(itera_session *session);
+itera_status itera_state_check(itera_session *session);
+size_t itera_state_size(const itera_session *session);
+itera_status itera_state_save(itera_session *session, void *data, size_t bytes);
+itera_status itera_state_load(itera_session *session, const void *data,
+                              size_t bytes);
+itera_status itera_session_clone(itera_session *session, itera_session **clone);
+itera_status itera_reorder_rows(itera_session *session, const uint32_t *rows,
+                                uint32_t count);
 
 // query.c: the only symbol that the linker exports, under the model's names.
 const itera_model_api *itera_runtime_query(uint32_t max_abi,

@@ -4,6 +4,7 @@
 #include "itera/Run/Bench.h"
 #include "itera/Run/Compare.h"
 #include "itera/Run/LoadedModel.h"
+#include "itera/Run/StreamRun.h"
 #include "itera/Run/Tensors.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
@@ -29,12 +30,15 @@ struct Options {
   cl::opt<Mode> mode{
       "mode", cl::desc("How to run the model"), cl::init(Mode::Forward),
       cl::values(clEnumValN(Mode::Forward, "forward", "Whole inputs (default)"),
-                 clEnumValN(Mode::Prefill, "prefill", "Chunks of time steps"),
-                 clEnumValN(Mode::Stream, "stream", "Step by step")),
+                 clEnumValN(Mode::Prefill, "prefill",
+                            "A stream, in calls of --chunk frames"),
+                 clEnumValN(Mode::Stream, "stream",
+                            "A stream, one frame at a time")),
       cl::cat(category)};
-  cl::opt<unsigned> chunk{"chunk", cl::value_desc("N"),
-                          cl::desc("Time steps per chunk in mode prefill"),
-                          cl::cat(category)};
+  cl::opt<unsigned> chunk{
+      "chunk", cl::value_desc("N"),
+      cl::desc("Frames per call in mode prefill (default: all)"),
+      cl::cat(category)};
   cl::opt<unsigned> caseIndex{
       "case", cl::value_desc("K"), cl::init(0),
       cl::desc("Use the arrays NAME@caseK (0: plain NAME)"), cl::cat(category)};
@@ -49,7 +53,8 @@ struct Options {
   cl::opt<double> rtol{"rtol", cl::init(1e-4), cl::cat(category),
                        cl::desc("Relative tolerance (default 1e-4)")};
   cl::opt<bool> bench{"bench", cl::cat(category),
-                      cl::desc("Measure the time of a run")};
+                      cl::desc("Measure the time of a run, of a step (mode "
+                               "stream) or of a frame (mode prefill)")};
   cl::opt<unsigned> repeat{"repeat", cl::value_desc("N"), cl::init(100),
                            cl::desc("Runs to measure (default 100)"),
                            cl::cat(category)};
@@ -66,13 +71,17 @@ static Error failure(const Twine &text) {
   return createStringError(inconvertibleErrorCode(), text);
 }
 
+static StringRef getModeName(Mode mode) {
+  return mode == Mode::Forward   ? "forward"
+         : mode == Mode::Prefill ? "prefill"
+                                 : "stream";
+}
+
 static Error checkOptions(const Options &options) {
-  if (options.mode != Mode::Forward)
-    return failure("mode '" +
-                   Twine(options.mode == Mode::Prefill ? "prefill" : "stream") +
-                   "' is not available: the model has no step function");
-  if (options.chunk.getNumOccurrences())
+  if (options.chunk.getNumOccurrences() && options.mode != Mode::Prefill)
     return failure("--chunk needs --mode=prefill");
+  if (options.chunk.getNumOccurrences() && !options.chunk)
+    return failure("expected --chunk of at least 1, but got 0");
   if (!(options.atol >= 0) || !(options.rtol >= 0))
     return failure("expected tolerances of at least 0");
   if (!options.repeat)
@@ -82,95 +91,172 @@ static Error checkOptions(const Options &options) {
   return Error::success();
 }
 
-static Expected<std::vector<std::vector<char>>>
-gatherInputs(const LoadedModel &model, const Options &options) {
-  std::vector<std::vector<char>> inputs;
-  std::optional<NpzReader> file;
-  if (!options.input.empty()) {
-    Expected<NpzReader> opened = NpzReader::open(options.input);
-    if (!opened)
-      return opened.takeError();
-    file.emplace(std::move(*opened));
-  }
+namespace {
+
+struct Inputs {
+  std::vector<std::vector<char>> buffers;
+  /// Frames of the streamed ones; the model's own number if it has none.
+  uint64_t length = 0;
+};
+
+} // namespace
+
+/// Makes the inputs out of a file's arrays. A model that streams takes arrays of
+/// any length, as long as they have one length.
+static Error readInputs(const LoadedModel &model, const Options &options,
+                        const NpzReader &file, Inputs &inputs) {
+  const itera_tensor_info *first = nullptr;
   for (const itera_tensor_info *info : model.getInputs()) {
-    if (!file && options.bench) {
-      inputs.push_back(makeRandomBuffer(*info, inputs.size()));
-      continue;
-    }
-    if (!file)
-      return failure("input '" + Twine(info->name) +
-                     "' has no data: give it by --input");
     std::string key = getCaseName(info->name, options.caseIndex);
-    if (!file->contains(key))
+    if (!file.contains(key)) {
+      inputs.buffers.emplace_back();
+      if (options.mode != Mode::Forward &&
+          info->role == ITERA_ROLE_INITIAL_STATE)
+        continue; // zeros
       return failure("input '" + Twine(info->name) + "': '" + options.input +
                      "' has no array '" + key + "'");
-    Expected<NpyArray> array = file->read(key);
+    }
+    Expected<NpyArray> array = file.read(key);
     if (!array)
       return array.takeError();
-    Expected<std::vector<char>> buffer = toBuffer(*info, std::move(*array));
+    uint64_t frames = 0;
+    if (model.canStream() && info->role == ITERA_ROLE_STREAM) {
+      Expected<uint64_t> count = getFrameCount(*info, *array);
+      if (!count)
+        return count.takeError();
+      frames = *count;
+      if (first && frames != inputs.length)
+        return failure("input '" + Twine(info->name) + "': expected " +
+                       Twine(inputs.length) + " frames as in input '" +
+                       first->name + "', but got " + Twine(frames));
+      first = info;
+      inputs.length = frames;
+    }
+    ResizedInfo resized(*info, frames);
+    Expected<std::vector<char>> buffer =
+        toBuffer(resized.get(), std::move(*array));
     if (!buffer)
       return buffer.takeError();
-    inputs.push_back(std::move(*buffer));
+    inputs.buffers.push_back(std::move(*buffer));
+  }
+  return Error::success();
+}
+
+static Expected<Inputs> gatherInputs(const LoadedModel &model,
+                                     const Options &options) {
+  Inputs inputs;
+  for (const itera_tensor_info *info : model.getInputs())
+    if (model.canStream() && info->role == ITERA_ROLE_STREAM)
+      inputs.length = info->dims[info->time_dim];
+  if (!options.input.empty()) {
+    Expected<NpzReader> file = NpzReader::open(options.input);
+    if (!file)
+      return file.takeError();
+    if (Error error = readInputs(model, options, *file, inputs))
+      return std::move(error);
+    return inputs;
+  }
+  for (const itera_tensor_info *info : model.getInputs()) {
+    if (!options.bench)
+      return failure("input '" + Twine(info->name) +
+                     "' has no data: give it by --input");
+    inputs.buffers.push_back(makeRandomBuffer(*info, inputs.buffers.size()));
   }
   return inputs;
 }
 
+/// `frames` is how many frames a run has; in mode forward it does not matter.
 static void printBench(const LoadedModel &model, const Options &options,
-                       BenchResult result) {
+                       BenchResult result, uint64_t frames) {
+  if (options.threads != 1)
+    errs() << "warning: the model runs on one thread\n";
+  std::string unit;
+  if (options.mode != Mode::Forward) {
+    unit = options.mode == Mode::Stream ? "_per_step" : "_per_frame";
+    result.median /= frames;
+    result.minimum /= frames;
+  }
   if (!options.json) {
-    outs() << format("median_us %.3f\nmin_us %.3f\n", result.median,
-                     result.minimum);
+    outs() << "median_us" << unit << format(" %.3f\n", result.median)
+           << "min_us" << unit << format(" %.3f\n", result.minimum);
     return;
   }
-  outs() << json::Value(json::Object{
-                {"model", json::fixUTF8(model.getName())},
-                {"mode", "forward"},
-                {"threads", 1},
-                {"repeat", int64_t(options.repeat)},
-                {"median_us", result.median},
-                {"min_us", result.minimum},
-                {"scratch_bytes", int64_t(model.getScratchBytes())}})
-         << '\n';
+  json::Object object{{"model", json::fixUTF8(model.getName())},
+                      {"mode", getModeName(options.mode)},
+                      {"threads", 1},
+                      {"repeat", int64_t(options.repeat)},
+                      {"median_us" + unit, result.median},
+                      {"min_us" + unit, result.minimum},
+                      {"scratch_bytes", int64_t(model.getScratchBytes())}};
+  if (options.mode != Mode::Forward)
+    object["frames"] = int64_t(frames);
+  if (options.chunk.getNumOccurrences())
+    object["chunk"] = int64_t(options.chunk);
+  outs() << json::Value(std::move(object)) << '\n';
 }
 
-/// True unless the outputs differ from the reference.
-static Expected<bool> run(const Options &options) {
-  if (Error error = checkOptions(options))
-    return std::move(error);
-  Expected<LoadedModel> model = LoadedModel::load(options.model);
-  if (!model)
-    return model.takeError();
-  Expected<std::vector<std::vector<char>>> inputs =
-      gatherInputs(*model, options);
-  if (!inputs)
-    return inputs.takeError();
-  std::vector<const itera_tensor_info *> infos = model->getOutputs();
+static Expected<std::vector<std::vector<char>>>
+runForward(const LoadedModel &model, const Options &options,
+           const Inputs &inputs, ArrayRef<ResizedInfo> infos) {
   std::vector<std::vector<char>> outputs;
-  for (const itera_tensor_info *info : infos)
-    outputs.emplace_back(info->bytes);
-
-  ModelCall call(*inputs, outputs);
-  auto forward = [&] { return model->forward(call); };
+  for (const ResizedInfo &info : infos)
+    outputs.emplace_back(info.get().bytes);
+  ModelCall call(inputs.buffers, outputs);
+  auto forward = [&] { return model.forward(call); };
   if (Error error = forward())
     return std::move(error);
   if (options.bench) {
-    if (options.threads != 1)
-      errs() << "warning: the model runs on one thread\n";
-    Expected<BenchResult> result = measure(options.repeat, forward);
+    Expected<BenchResult> result =
+        measure(options.repeat, forward, [] { return Error::success(); });
     if (!result)
       return result.takeError();
-    printBench(*model, options, *result);
+    printBench(model, options, *result, inputs.length);
   }
+  return outputs;
+}
 
+static Expected<std::vector<std::vector<char>>>
+runStream(const LoadedModel &model, const Options &options,
+          const Inputs &inputs) {
+  uint64_t chunk = options.mode == Mode::Stream              ? 1
+                   : options.chunk.getNumOccurrences() ? options.chunk
+                                                       : inputs.length;
+  StreamRun stream(model, inputs.buffers, inputs.length,
+                   std::max(chunk, uint64_t(1)));
+  if (Error error = stream.begin())
+    return std::move(error);
+  if (options.bench) {
+    if (!inputs.length)
+      return failure("--bench needs at least one frame");
+    Expected<BenchResult> result =
+        measure(options.repeat, [&] { return stream.feed(); },
+                [&] { return stream.reset(); });
+    if (!result)
+      return result.takeError();
+    printBench(model, options, *result, inputs.length);
+    if (Error error = stream.reset())
+      return std::move(error);
+  }
+  if (Error error = stream.feed())
+    return std::move(error);
+  if (Error error = stream.finish())
+    return std::move(error);
+  return stream.takeOutputs();
+}
+
+/// Writes and compares the outputs, as far as that is wanted. True unless they
+/// differ from the reference.
+static Expected<bool> judge(const Options &options, ArrayRef<ResizedInfo> infos,
+                            std::vector<std::vector<char>> outputs) {
   std::vector<NpyArray> arrays;
   std::vector<std::pair<std::string, const NpyArray *>> named;
   arrays.reserve(infos.size()); // `named` points into it
   for (auto [info, buffer] : zip(infos, outputs)) {
-    Expected<NpyArray> array = toArray(*info, std::move(buffer));
+    Expected<NpyArray> array = toArray(info.get(), std::move(buffer));
     if (!array)
       return array.takeError();
     arrays.push_back(std::move(*array));
-    named.emplace_back(info->name, &arrays.back());
+    named.emplace_back(info.get().name, &arrays.back());
   }
   if (!options.output.empty())
     if (Error error = writeNpz(options.output, named))
@@ -182,6 +268,34 @@ static Expected<bool> run(const Options &options) {
     return reference.takeError();
   return compareOutputs(named, *reference, options.caseIndex,
                         {options.atol, options.rtol}, outs(), errs());
+}
+
+/// True unless the outputs differ from the reference.
+static Expected<bool> run(const Options &options) {
+  if (Error error = checkOptions(options))
+    return std::move(error);
+  Expected<LoadedModel> model = LoadedModel::load(options.model);
+  if (!model)
+    return model.takeError();
+  if (options.mode != Mode::Forward && !model->canStream())
+    return failure("mode '" + getModeName(options.mode) +
+                   "' is not available: the model cannot stream");
+  Expected<Inputs> inputs = gatherInputs(*model, options);
+  if (!inputs)
+    return inputs.takeError();
+  std::vector<ResizedInfo> infos;
+  for (auto [index, info] : enumerate(model->getOutputs()))
+    infos.emplace_back(*info, model->canStream()
+                                  ? model->getApi().frames_total(
+                                        inputs->length, index)
+                                  : 0);
+  Expected<std::vector<std::vector<char>>> outputs =
+      options.mode == Mode::Forward
+          ? runForward(*model, options, *inputs, infos)
+          : runStream(*model, options, *inputs);
+  if (!outputs)
+    return outputs.takeError();
+  return judge(options, infos, std::move(*outputs));
 }
 
 /// Forgets the options that LLVM's libraries bring along: this program uses

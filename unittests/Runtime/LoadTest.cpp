@@ -65,13 +65,21 @@ TEST(Load, StreamingIsAbsent) {
   EXPECT_EQ(api->prefill, nullptr);
   EXPECT_EQ(api->step, nullptr);
   EXPECT_EQ(api->finish, nullptr);
+  EXPECT_EQ(api->peek, nullptr);
+  EXPECT_EQ(api->frames_after, nullptr);
+  EXPECT_EQ(api->frames_left, nullptr);
+  EXPECT_EQ(api->frames_total, nullptr);
   EXPECT_EQ(api->state_count, nullptr);
   EXPECT_EQ(api->state_info, nullptr);
   EXPECT_EQ(api->state_size, nullptr);
   EXPECT_EQ(api->state_save, nullptr);
   EXPECT_EQ(api->state_load, nullptr);
   EXPECT_EQ(api->state_reset, nullptr);
+  EXPECT_EQ(api->state_read, nullptr);
+  EXPECT_EQ(api->state_write, nullptr);
+  EXPECT_EQ(api->state_check, nullptr);
   EXPECT_EQ(api->session_clone, nullptr);
+  EXPECT_EQ(api->reorder_rows, nullptr);
   EXPECT_EQ(api->rollback, nullptr);
   EXPECT_EQ(api->position, nullptr);
 }

@@ -3,6 +3,7 @@
 // Models and sessions in use: several at once, and with a host's hooks.
 
 #include "TestModel.h"
+#include <cfenv>
 #include <map>
 #include <thread>
 #include <vector>
@@ -164,4 +165,38 @@ TEST(Session, RefusesMisalignedMemoryOfTheHost) {
   EXPECT_EQ(api->model_create(&checking.host, &model),
             ITERA_ERROR_OUT_OF_MEMORY);
   EXPECT_TRUE(checking.blocks.empty()); // given back
+}
+
+TEST(Session, SubnormalsAreZeroAndTheHostKeepsItsMode) {
+  TestModel library("square");
+  const itera_model_api *api = library.getApi();
+  itera_model *model;
+  itera_session *session;
+  ASSERT_EQ(api->model_create(nullptr, &model), ITERA_OK);
+  ASSERT_EQ(api->session_create(model, &session), ITERA_OK);
+  // 1e-20 squared, and a subnormal times itself.
+  float in[5] = {1e-20f, 1e-40f, 3, 1.0f / 3, -1e-20f}, out[5];
+  const void *inputs[] = {in};
+  void *outputs[] = {out};
+  size_t bytes[] = {20};
+  for (int mode : {FE_TONEAREST, FE_UPWARD, FE_TOWARDZERO}) {
+    std::feclearexcept(FE_ALL_EXCEPT);
+    std::fesetround(mode);
+    EXPECT_EQ(api->forward(session, inputs, bytes, 1, outputs, bytes, 1),
+              ITERA_OK);
+    EXPECT_EQ(std::fegetround(), mode);
+    EXPECT_EQ(std::fetestexcept(FE_ALL_EXCEPT), 0);
+    // The host still has subnormal numbers.
+    volatile float tiny = 1e-20f;
+    volatile float product = tiny * tiny;
+    EXPECT_NE(product, 0.0f);
+    std::fesetround(FE_TONEAREST);
+    EXPECT_EQ(out[0], 0.0f);
+    EXPECT_EQ(out[1], 0.0f);
+    EXPECT_EQ(out[2], 9.0f);
+    EXPECT_EQ(out[3], (1.0f / 3) * (1.0f / 3)); // rounded to nearest always
+    EXPECT_EQ(out[4], 0.0f);
+  }
+  api->session_destroy(session);
+  api->model_destroy(model);
 }

@@ -15,8 +15,10 @@ struct BenchResult {
 };
 
 /// Calls `run` a few times to warm up and then `repeat` times with a clock.
-llvm::Expected<BenchResult> measure(unsigned repeat,
-                                    llvm::function_ref<llvm::Error()> run);
+/// `prepare` is called before each run, without the clock.
+llvm::Expected<BenchResult>
+measure(unsigned repeat, llvm::function_ref<llvm::Error()> run,
+        llvm::function_ref<llvm::Error()> prepare);
 
 } // namespace itera
 

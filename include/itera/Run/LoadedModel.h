@@ -38,6 +38,11 @@ public:
   /// Runs the model once.
   llvm::Error forward(const ModelCall &call) const;
 
+  /// Whether the table has the functions for streams.
+  bool canStream() const;
+  const itera_model_api &getApi() const { return *api; }
+  itera_session *getSession() const { return session; }
+
 private:
   LoadedModel() = default;
   void *library = nullptr;

@@ -22,6 +22,26 @@ std::string getCaseName(llvm::StringRef name, unsigned caseIndex);
 llvm::Expected<std::vector<char>> toBuffer(const itera_tensor_info &info,
                                            NpyArray array);
 
+/// How many frames an array has for the streamed input `info`; all dimensions
+/// but time must be the input's.
+llvm::Expected<uint64_t> getFrameCount(const itera_tensor_info &info,
+                                       const NpyArray &array);
+
+/// Bytes of one frame of a streamed tensor.
+uint64_t getFrameBytes(const itera_tensor_info &info);
+
+/// The description of a tensor that has `frames` frames if it is streamed.
+class ResizedInfo {
+public:
+  ResizedInfo(const itera_tensor_info &original, uint64_t frames);
+  ResizedInfo(ResizedInfo &&) = default;
+  const itera_tensor_info &get() const { return info; }
+
+private:
+  std::vector<int64_t> dims; // info.dims points into it
+  itera_tensor_info info;
+};
+
 /// Reproducible values that suit any model: reals in [-1, 1), and small
 /// integers, as they may be indices.
 std::vector<char> makeRandomBuffer(const itera_tensor_info &info,

@@ -207,8 +207,9 @@ typedef struct itera_model_api {
    *
    * A model that streams takes inputs of any other length too: the bytes of
    * all streamed inputs must then stand for the same number of frames, and the
-   * bytes of streamed outputs for the number of frames that come of them. Such
-   * a call is begin, prefill and finish in one: it ends the session's stream.
+   * bytes of streamed outputs for the number of frames that come of them (see
+   * frames_total). Such a call is begin, prefill and finish in one: it ends the
+   * session's stream.
    */
   itera_status (*forward)(itera_session *session, const void *const *inputs,
                           const size_t *input_bytes, uint32_t input_count,
@@ -246,8 +247,9 @@ typedef struct itera_model_api {
                        void *const *outputs, const size_t *output_bytes,
                        uint32_t output_count, uint64_t *output_frames);
   /** Ends the stream: delivers the frames that were held back for look-ahead,
-   *  and the outputs FINAL, for which output_frames[i] is 1. Afterwards only
-   *  begin, state_reset and state_load continue the session. */
+   *  and the outputs FINAL, for which output_frames[i] is 1. The states stay as
+   *  they are, but only begin, state_reset and state_load let the session go
+   *  on. */
   itera_status (*finish)(itera_session *session, void *const *outputs,
                          const size_t *output_bytes, uint32_t output_count,
                          uint64_t *output_frames);
@@ -261,6 +263,9 @@ typedef struct itera_model_api {
                            uint32_t output);
   /** The frames of output `output` that finish would deliver now. */
   uint64_t (*frames_left)(const itera_session *session, uint32_t output);
+  /** The frames of output `output` that a whole stream of `length` frames gives:
+   *  how long the buffers for forward must be. 0 if it is not streamed. */
+  uint64_t (*frames_total)(uint64_t length, uint32_t output);
   /** Frames fed since the stream began. */
   uint64_t (*position)(const itera_session *session);
 
@@ -278,7 +283,8 @@ typedef struct itera_model_api {
   /** Bytes that state_save writes; the same for every session of the model. */
   size_t (*state_size)(const itera_session *session);
   /** Writes the whole stream as a blob that any session of a model compiled
-   *  from the same file with the same precision can load, on any target. */
+   *  from the same file with the same precision can load, on any target. Equal
+   *  streams give equal blobs. bytes must be state_size. */
   itera_status (*state_save)(itera_session *session, void *data, size_t bytes);
   /** Refuses a blob of another model or a damaged one (BAD_STATE). */
   itera_status (*state_load)(itera_session *session, const void *data,
@@ -289,7 +295,8 @@ typedef struct itera_model_api {
   /** A new session at the same place of the same stream, e.g. for beams. */
   itera_status (*session_clone)(itera_session *session, itera_session **clone);
   /** Row i of the batch goes on as a copy of row rows[i]; count must be the
-   *  size of the batch. Null if the model's rows are not independent. */
+   *  size of the batch. ERROR_UNSUPPORTED if the model's rows are not
+   *  independent. */
   itera_status (*reorder_rows)(itera_session *session, const uint32_t *rows,
                                uint32_t count);
   /** Takes back the last `frames` frames, as if they had not been fed. At most

@@ -121,11 +121,15 @@ typedef struct itera_chunk {
  * of the streamed inputs, each [outer, frames, inner] dense, where outer is the
  * product of the dimensions before time, and writes output i's frames number
  * counts[i](position) up to counts[i](position + frames), again dense; but not
- * more than totals[i](length) once the length is known. A chunk of more than
- * one frame may run only at a position that is a multiple of `alignment` and
- * at least `warmup`; then it delivers, for each output, exactly
- * frames * info.frames / info.period frames. The last chunk has one frame and
- * runs anywhere.
+ * more than totals[i](length) once the length is known. counts[i](0) is 0: what
+ * needs no input comes with the first frame. The buffer that an entry for one
+ * frame gets for an output has room for the most frames that one frame can
+ * bring, even where fewer count or none; only those that count are kept.
+ *
+ * A chunk of more than one frame may run only at a position that is a multiple
+ * of `alignment` and at least `warmup`; then it delivers, for each output,
+ * exactly frames * info.frames / info.period frames. The last chunk has one
+ * frame and runs anywhere.
  *
  * At the end of a stream of T frames the runtime sets clock[1] = T and calls
  * `flush` flush_frames times, at the positions T, T + 1, ..., like a chunk of
@@ -134,6 +138,13 @@ typedef struct itera_chunk {
  *
  * `begin` reads the inputs STATIC and INITIAL_STATE and writes `constants`;
  * `reset` reads `constants` and writes `next_state`, the first state block.
+ * All of constants must be written by begin, or it stays zero. It may be kept
+ * in a blob that is loaded on another target, so its layout must be the same
+ * wherever state_hash is.
+ *
+ * What an entry does not use is null: the pointers to other inputs and outputs
+ * (the arrays are always there), `state` of begin and reset, `next_state` of
+ * begin and final.
  */
 typedef struct itera_stream {
   uint32_t struct_size;            /*   0: sizeof(itera_stream) */
