@@ -63,16 +63,26 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
   applyDefaultTimingPassManagerCLOptions(manager);
   FuseOptions fuse;
   fuse.rows = packedRowHeights(options.target);
+  StreamOptions stream;
+  for (const std::string &dim : options.timeDims)
+    stream.timeDims.push_back(dim);
+  stream.chunk = options.chunk;
+  stream.maxLookahead = options.maxLookahead;
   PlanOptions plan;
   plan.optimize = options.optLevel > 0;
   if (stage == Stage::raise)
     populateRaisePipeline(manager);
+  else if (stage == Stage::stream)
+    populateStreamPipeline(manager, stream);
   else if (stage == Stage::fuse)
     populateFusePipeline(manager, fuse);
   else
     populatePlanPipeline(manager, plan);
   if (succeeded(manager.run(module)))
     return CompileStatus::done;
+  // What the user said of the model's inputs does not hold.
+  if (stage == Stage::stream)
+    return CompileStatus::badInput;
   diagnostics.error("a pass failed");
   return CompileStatus::internalError;
 }
@@ -118,8 +128,10 @@ CompileStatus Compilation::run() {
   if (options.stopAfter == Stage::import)
     return writeText(*module);
 
-  for (Stage stage : {Stage::raise, Stage::fuse, Stage::plan}) {
+  for (Stage stage : {Stage::raise, Stage::stream, Stage::fuse, Stage::plan}) {
     if (stage != Stage::plan && options.optLevel == 0)
+      continue;
+    if (stage == Stage::stream && options.stream == StreamKind::none)
       continue;
     // Kernels are compiled first, so that one without code can be inlined and
     // lowered like everything else.
@@ -128,6 +140,11 @@ CompileStatus Compilation::run() {
     CompileStatus status = runStage(stage, *module);
     if (status != CompileStatus::done)
       return status;
+    if (stage == Stage::stream && options.stream == StreamKind::required)
+      if (auto why = (*module)->getAttrOfType<StringAttr>(ssm::kStreamProblemAttr)) {
+        diagnostics.error("the model cannot stream: " + why.str());
+        return CompileStatus::badInput;
+      }
     if (options.stopAfter <= stage)
       return writeText(*module);
   }
@@ -243,6 +260,7 @@ static CompileStatus verify(const CompileOptions &options,
   CompileOptions again = options;
   again.output = plain.str().str();
   again.optLevel = 0;
+  again.stream = StreamKind::none;
   CompileStatus status = Compilation(again, context).run();
   if (status != CompileStatus::done)
     return status;

@@ -7,6 +7,7 @@
 #include "itera/Transforms/Passes.h"
 #include "itera/Transforms/Plan/Passes.h"
 #include "itera/Transforms/Raise/Passes.h"
+#include "itera/Transforms/Stream/Passes.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Linalg/Passes.h"
@@ -51,6 +52,18 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
   functions.addPass(createFoldConstantsPass());
   // Tied weights are equal only once the transposes are folded.
   manager.addPass(createDeduplicateWeightsPass());
+  OpPassManager &cleanup = manager.nest<func::FuncOp>();
+  cleanup.addPass(createCSEPass());
+  cleanup.addPass(createCanonicalizerPass());
+}
+
+void itera::populateStreamPipeline(OpPassManager &manager,
+                                   const StreamOptions &options) {
+  DeriveStreamingPassOptions derive;
+  derive.timeDims.assign(options.timeDims.begin(), options.timeDims.end());
+  derive.chunk = options.chunk;
+  derive.maxLookahead = options.maxLookahead;
+  manager.addPass(createDeriveStreamingPass(derive));
   OpPassManager &cleanup = manager.nest<func::FuncOp>();
   cleanup.addPass(createCSEPass());
   cleanup.addPass(createCanonicalizerPass());

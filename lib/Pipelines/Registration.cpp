@@ -9,6 +9,8 @@
 #include "itera/Transforms/Passes.h"
 #include "itera/Transforms/Fuse/Passes.h"
 #include "itera/Transforms/Plan/Passes.h"
+#include "itera/Transforms/Stream/Passes.h"
+#include "itera/Transforms/Stream/Streaming.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "itera/Transforms/Raise/Passes.h"
@@ -57,6 +59,7 @@ void itera::registerDialects(DialectRegistry &registry) {
   tensor::registerSubsetOpInterfaceExternalModels(registry);
   memref::registerAllocationOpInterfaceExternalModels(registry);
   registerKernelBufferization(registry);
+  registerStreamingRules(registry);
 }
 
 void itera::registerPasses() {
@@ -65,6 +68,7 @@ void itera::registerPasses() {
   registerFusePasses();
   registerPlanPasses();
   registerRaisePasses();
+  registerStreamPasses();
   registerWeightPasses();
   bufferization::registerBufferizationPasses();
   registerLinalgPasses();
@@ -72,6 +76,9 @@ void itera::registerPasses() {
 
   PassPipelineRegistration<>("itera-raise", "Stage raise: tensor ops -> ssm ops",
                              populateRaisePipeline);
+  PassPipelineRegistration<StreamOptions>(
+      "itera-stream", "Stage stream: forward -> also step and prefill",
+      populateStreamPipeline);
   PassPipelineRegistration<FuseOptions>("itera-fuse", "Stage fuse: ssm ops -> kernels",
                              populateFusePipeline);
   PassPipelineRegistration<PlanOptions>(

@@ -71,6 +71,29 @@ struct Flags {
       cl::desc("Write the MLIR after this stage: import, raise, stream, "
                "quantize, fuse or plan"),
       cl::value_desc("stage"), cl::cat(category)};
+  cl::opt<StreamKind> stream{
+      "stream",
+      cl::desc("Whether the artefact has step, prefill and states"),
+      cl::init(StreamKind::whereKnown),
+      cl::values(clEnumValN(StreamKind::none, "none", "no: forward alone"),
+                 clEnumValN(StreamKind::whereKnown, "auto",
+                            "where the model can stream (default)"),
+                 clEnumValN(StreamKind::required, "required",
+                            "yes: a model that cannot is an error")),
+      cl::cat(category)};
+  cl::list<std::string> timeDims{
+      "time-dim",
+      cl::desc("Which dimension of an input is time; default: inferred"),
+      cl::value_desc("NAME=DIM"), cl::cat(category)};
+  cl::opt<int64_t> chunk{
+      "chunk",
+      cl::desc("Frames that prefill computes at once; default: chosen for the "
+               "model"),
+      cl::init(0), cl::value_desc("frames"), cl::cat(category)};
+  cl::opt<int64_t> maxLookahead{
+      "max-lookahead",
+      cl::desc("Do not stream a model that needs more frames ahead"),
+      cl::init(-1), cl::value_desc("frames"), cl::cat(category)};
   cl::opt<unsigned> optLevel{"opt-level",
                              cl::desc("0: no raising and no kernels, the plain "
                                       "lowering alone; 2: all (default)"),
@@ -182,6 +205,13 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.emit = flags.emit;
   options.optLevel = flags.optLevel;
   options.verify = flags.verify;
+  options.stream = flags.stream;
+  options.timeDims.assign(flags.timeDims.begin(), flags.timeDims.end());
+  options.chunk = flags.chunk;
+  options.maxLookahead = flags.maxLookahead;
+  if (flags.chunk < 0 || flags.chunk > (1 << 20))
+    return createStringError("--chunk=%lld: expected 1 to 1048576 frames",
+                             static_cast<long long>(flags.chunk));
   options.jobs =
       flags.jobs ? flags.jobs : hardware_concurrency().compute_thread_count();
   if (!flags.stopAfter.empty()) {

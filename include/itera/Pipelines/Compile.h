@@ -12,6 +12,9 @@
 
 namespace itera {
 
+/// Whether the artefact gets step, prefill and the rest of a stream.
+enum class StreamKind { none, whereKnown, required };
+
 enum class EmitKind { shared, object, header, mlir, llvm, assembly };
 
 struct CompileOptions {
@@ -26,6 +29,13 @@ struct CompileOptions {
   unsigned optLevel = 2;
   /// Shapes of inputs that the file leaves open: (name, dims).
   std::vector<std::pair<std::string, std::vector<int64_t>>> shapes;
+  StreamKind stream = StreamKind::whereKnown;
+  /// Time dimensions of inputs, as NAME=DIM.
+  std::vector<std::string> timeDims;
+  /// Frames that prefill computes at once; 0: chosen for the model.
+  int64_t chunk = 0;
+  /// The most frames that an output may need ahead; -1: any number.
+  int64_t maxLookahead = -1;
   unsigned jobs = 1;
   std::string cacheDir;
   /// Compare with the plain lowering on random inputs, and print the result.

@@ -20,6 +20,24 @@ std::optional<Stage> stageFromName(llvm::StringRef name);
 
 /// raise: tensor ops -> ssm ops.
 void populateRaisePipeline(mlir::OpPassManager &manager);
+struct StreamOptions : mlir::PassPipelineOptions<StreamOptions> {
+  ListOption<std::string> timeDims{
+      *this, "time-dims",
+      llvm::cl::desc("The time dimension of an input, as NAME=DIM")};
+  Option<int64_t> chunk{
+      *this, "chunk",
+      llvm::cl::desc("Frames of @prefill; 0: chosen for the model"),
+      llvm::cl::init(0)};
+  Option<int64_t> maxLookahead{
+      *this, "max-lookahead",
+      llvm::cl::desc("Refuse an output that needs more frames ahead; -1: any"),
+      llvm::cl::init(-1)};
+};
+
+/// stream: @forward -> also functions over a few frames with states.
+void populateStreamPipeline(mlir::OpPassManager &manager,
+                            const StreamOptions &options);
+
 struct FuseOptions : mlir::PassPipelineOptions<FuseOptions> {
   ListOption<int64_t> rows{
       *this, "rows",

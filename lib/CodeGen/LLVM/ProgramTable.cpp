@@ -40,8 +40,6 @@ struct ConstantWriter {
 
   /// An array of itera_tensor_info.
   Constant *tensors(ArrayRef<InterfaceTensor> list, const Twine &name) {
-    if (list.empty())
-      return ConstantPointerNull::get(pointer);
     SmallVector<Constant *> records;
     for (const InterfaceTensor &tensor : list) {
       Constant *dims = ConstantPointerNull::get(pointer);
@@ -51,9 +49,18 @@ struct ConstantWriter {
       }
       records.push_back(structure(
           {u32(80), u32(tensor.dtype), text(tensor.name, name + ".name"), dims,
-           u32(tensor.dims.size()), u32(0), u64(tensor.bytes), u32(-1), u32(-1),
-           u64(0), u64(1), u64(0), text("", name + ".node")}));
+           u32(tensor.dims.size()), u32(tensor.role), u64(tensor.bytes),
+           u32(tensor.timeDim), u32(tensor.batchDim), u64(tensor.frames),
+           u64(tensor.period), u64(tensor.latency),
+           text(tensor.node, name + ".node")}));
     }
+    return array(records, name);
+  }
+
+  /// The address of an array of these records, all of one type; null if empty.
+  Constant *array(ArrayRef<Constant *> records, const Twine &name) {
+    if (records.empty())
+      return ConstantPointerNull::get(pointer);
     auto *type = ArrayType::get(records.front()->getType(), records.size());
     return global(ConstantArray::get(type, records), name);
   }
@@ -61,52 +68,133 @@ struct ConstantWriter {
 
 } // namespace
 
+namespace {
+
+/// Adapts planned functions to the one signature that the runtime calls:
 /// void(ptr call), see itera_call of program.h.
-static Function *addForwardEntry(Module &module, const ProgramInfo &info) {
-  LLVMContext &context = module.getContext();
-  auto *pointer = PointerType::get(context, 0);
-  auto *type = FunctionType::get(Type::getVoidTy(context), {pointer}, false);
-  auto *entry = Function::Create(type, GlobalValue::InternalLinkage,
-                                 "itera_forward_entry", module);
-  Function *forward = module.getFunction(ssm::kForwardName);
-  forward->setLinkage(GlobalValue::InternalLinkage);
-  IRBuilder<> b(BasicBlock::Create(context, "", entry));
+class EntryWriter {
+public:
+  EntryWriter(Module &module, const ProgramInfo &info)
+      : module(module), info(info) {}
+
+  Constant *write(const EntryInfo &entry);
+  Constant *write(const std::optional<EntryInfo> &entry) {
+    return entry ? write(*entry)
+                 : ConstantPointerNull::get(PointerType::get(module.getContext(), 0));
+  }
+
+private:
+  Value *argument(IRBuilder<> &b, Value *call, const ArgumentRole &role);
+
+  Module &module;
+  const ProgramInfo &info;
+};
+
+} // namespace
+
+Value *EntryWriter::argument(IRBuilder<> &b, Value *call,
+                             const ArgumentRole &role) {
+  auto *pointer = PointerType::get(module.getContext(), 0);
+  // The members of itera_call, in order.
+  enum { inputs, outputs, scratch, weights, constants, state, nextState, clock };
   auto member = [&](unsigned index) {
-    return b.CreateLoad(pointer, b.CreateConstGEP1_32(pointer, entry->getArg(0), index));
+    return b.CreateLoad(pointer, b.CreateConstGEP1_32(pointer, call, index));
   };
+  auto element = [&](Value *array) {
+    return b.CreateLoad(pointer, b.CreateConstGEP1_32(pointer, array, role.index));
+  };
+  auto place = [&](Value *block, const std::vector<uint64_t> &offsets) {
+    return b.CreateConstGEP1_64(Type::getInt8Ty(module.getContext()), block,
+                                offsets[role.index]);
+  };
+  switch (role.kind) {
+  case ArgumentRole::input:
+    return element(member(inputs));
+  case ArgumentRole::output:
+    return element(member(outputs));
+  case ArgumentRole::scratch:
+    return member(scratch);
+  case ArgumentRole::weights:
+    return member(weights);
+  case ArgumentRole::constant:
+    return place(member(constants), info.stream->constantOffsets);
+  case ArgumentRole::state:
+    return place(member(state), info.stream->stateOffsets);
+  case ArgumentRole::nextState:
+    return place(member(nextState), info.stream->stateOffsets);
+  case ArgumentRole::clock:
+    return member(clock);
+  }
+  llvm_unreachable("a role has been forgotten");
+}
+
+Constant *EntryWriter::write(const EntryInfo &entry) {
+  LLVMContext &context = module.getContext();
+  auto *type = FunctionType::get(Type::getVoidTy(context),
+                                 {PointerType::get(context, 0)}, false);
+  auto *wrapper =
+      Function::Create(type, GlobalValue::InternalLinkage,
+                       "itera_" + entry.function + "_entry", module);
+  Function *function = module.getFunction(entry.function);
+  function->setLinkage(GlobalValue::InternalLinkage);
+  IRBuilder<> b(BasicBlock::Create(context, "", wrapper));
   SmallVector<Value *> arguments;
-  for (auto [role, parameter] :
-       zip(info.forwardArguments, forward->args())) {
-    Value *value = nullptr;
-    switch (role.kind) {
-    case ArgumentRole::input:
-    case ArgumentRole::output: {
-      Value *array = member(role.kind == ArgumentRole::output);
-      value = b.CreateLoad(pointer, b.CreateConstGEP1_32(pointer, array, role.index));
-      break;
-    }
-    case ArgumentRole::scratch:
-      value = member(2);
-      break;
-    case ArgumentRole::weights:
-      value = member(3);
-      break;
-    }
-    arguments.push_back(value);
+  for (auto [role, parameter] : zip(entry.arguments, function->args())) {
+    arguments.push_back(argument(b, wrapper->getArg(0), role));
     // What the runtime promises of the buffers.
     if (role.kind != ArgumentRole::input)
       parameter.addAttr(Attribute::NoAlias);
-    if (role.kind == ArgumentRole::weights || role.kind == ArgumentRole::scratch)
+    if (role.kind != ArgumentRole::input && role.kind != ArgumentRole::output &&
+        role.kind != ArgumentRole::clock)
       parameter.addAttr(Attribute::getWithAlignment(context, Align(64)));
   }
-  b.CreateCall(forward, arguments);
+  b.CreateCall(function, arguments);
   b.CreateRetVoid();
-  return entry;
+  return wrapper;
+}
+
+/// The itera_stream of program.h.
+static Constant *streamTable(ConstantWriter &w, EntryWriter &entries,
+                             const ProgramInfo &info) {
+  if (!info.stream)
+    return ConstantPointerNull::get(w.pointer);
+  const StreamInfo &stream = *info.stream;
+  SmallVector<Constant *> chunks;
+  for (const StreamInfo::Chunk &chunk : stream.chunks)
+    chunks.push_back(
+        w.structure({w.u64(chunk.frames), entries.write(chunk.entry)}));
+  auto counts = [&](const std::vector<CountSteps> &list) {
+    SmallVector<Constant *> records;
+    for (const CountSteps &steps : list) {
+      SmallVector<Constant *> numbers;
+      for (const auto &[add, divide, multiply] : steps)
+        numbers.push_back(
+            w.structure({w.u64(add), w.u64(divide), w.u64(multiply)}));
+      records.push_back(
+          w.structure({w.array(numbers, "steps"), w.u64(steps.size())}));
+    }
+    return w.array(records, "counts");
+  };
+  SmallVector<Constant *> offsets;
+  for (uint64_t offset : stream.stateOffsets)
+    offsets.push_back(w.u64(offset));
+  Constant *table = w.structure(
+      {w.u32(152), w.u32(chunks.size()), w.array(chunks, "chunks"),
+       w.u64(stream.warmup), w.u64(stream.alignment), w.u64(stream.maxFrames),
+       w.u64(stream.flushFrames), entries.write(stream.begin),
+       entries.write(stream.reset), entries.write(stream.flush),
+       entries.write(stream.final), w.u64(stream.constantBytes),
+       w.u64(stream.stateBytes), w.tensors(stream.states, "states"),
+       w.array(offsets, "state_offsets"), w.u32(stream.states.size()), w.u32(0),
+       w.u64(stream.stateHash[0]), w.u64(stream.stateHash[1]),
+       counts(stream.counts), counts(stream.totals)});
+  return w.global(table, "stream");
 }
 
 void itera::addProgramTable(Module &module, const ProgramInfo &info,
                             const TargetSpec &target) {
   ConstantWriter w{module};
+  EntryWriter entries(module, info);
   Constant *weights = ConstantPointerNull::get(w.pointer);
   if (info.weightBytes > 0) {
     auto *symbol =
@@ -126,7 +214,7 @@ void itera::addProgramTable(Module &module, const ProgramInfo &info,
        w.tensors(info.outputs, "outputs"), w.u32(info.inputs.size()),
        w.u32(info.outputs.size()), w.u64(info.scratchBytes), w.u64(64), weights,
        w.u64(info.weightBytes), w.u64(info.requiredCpuFeatures),
-       addForwardEntry(module, info), ConstantPointerNull::get(w.pointer)});
+       entries.write(info.forward), streamTable(w, entries, info)});
   auto *program =
       new GlobalVariable(module, table->getType(), true,
                          GlobalValue::ExternalLinkage, table, "itera_program");

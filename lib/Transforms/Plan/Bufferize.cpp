@@ -90,7 +90,7 @@ struct Bufferize : itera::impl::BufferizePassBase<Bufferize> {
     ModuleOp module = getOperation();
     OpBuilder b(&getContext());
     for (auto function : module.getOps<func::FuncOp>()) {
-      keepOutputNames(function);
+      keepResultAttributes(function);
       for (unsigned i = 0; i < function.getNumArguments(); ++i)
         function.setArgAttr(i, BufferizationDialect::kWritableAttrName,
                             b.getBoolAttr(false));
@@ -133,16 +133,17 @@ struct Bufferize : itera::impl::BufferizePassBase<Bufferize> {
     }
   }
 
-  /// Results become arguments; their names move to the function.
-  static void keepOutputNames(func::FuncOp function) {
-    SmallVector<Attribute> names;
+  /// Results become arguments; their attributes move to the function.
+  static void keepResultAttributes(func::FuncOp function) {
+    SmallVector<Attribute> all;
     for (unsigned i = 0; i < function.getNumResults(); ++i)
-      if (Attribute name = function.removeResultAttr(
-              i, StringAttr::get(function.getContext(), ssm::kNameAttr)))
-        names.push_back(name);
-    if (!names.empty())
-      function->setAttr(ssm::kOutputsAttr,
-                        ArrayAttr::get(function.getContext(), names));
+      all.push_back(DictionaryAttr::get(function.getContext(),
+                                        function.getResultAttrs(i)));
+    if (all.empty())
+      return;
+    function.removeResAttrsAttr();
+    function->setAttr(ssm::kOutputsAttr,
+                      ArrayAttr::get(function.getContext(), all));
   }
 };
 

@@ -3,7 +3,7 @@
 
 // CHECK-LABEL: func.func @forward
 // CHECK-SAME: (%[[X:.*]]: memref<4x2xf32>
-// CHECK-SAME: ssm.outputs = ["y"]
+// CHECK-SAME: ssm.outputs = [{ssm.name = "y"}]
 func.func @forward(%x: tensor<4x2xf32> {ssm.name = "x"}) -> (tensor<2xf32> {ssm.name = "y"}) {
   %s = tensor.extract_slice %x[0, 1] [2, 1] [1, 1] : tensor<4x2xf32> to tensor<2xf32>
   // A strided operand is copied, and inputs are never written.

@@ -5,6 +5,7 @@
 #define ITERA_CODEGEN_LLVM_EMIT_H
 
 #include "itera/CodeGen/Halide/Kernels.h"
+#include "itera/CodeGen/LLVM/ProgramInfo.h"
 #include "itera/Support/Target.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/Support/Error.h"
@@ -13,35 +14,6 @@
 #include <vector>
 
 namespace itera {
-
-/// One input or output of the model, as its users see it.
-struct InterfaceTensor {
-  std::string name;
-  /// An itera_dtype of abi.h.
-  uint32_t dtype = 0;
-  std::vector<int64_t> dims;
-  uint64_t bytes = 0;
-};
-
-/// What the argument at a position of the planned @forward is.
-struct ArgumentRole {
-  enum Kind { input, output, weights, scratch } kind;
-  unsigned index = 0; // of the input or output
-};
-
-/// The model as the runtime needs to know it.
-struct ProgramInfo {
-  std::string name, compilerVersion, flags, sourceHash;
-  std::vector<InterfaceTensor> inputs, outputs;
-  uint64_t weightBytes = 0, scratchBytes = 0;
-  /// ITERA_CPU_* bits of program.h.
-  uint64_t requiredCpuFeatures = 0;
-  std::vector<ArgumentRole> forwardArguments;
-};
-
-/// Reads the interface and the layout of the planned @forward. Fails with a
-/// diagnostic if the module is not one that stage `plan` leaves.
-mlir::FailureOr<ProgramInfo> readProgramInfo(mlir::ModuleOp planned);
 
 /// A kernel that is called by the module, compiled.
 struct LinkedKernel {

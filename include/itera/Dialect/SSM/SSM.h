@@ -27,6 +27,13 @@ namespace itera::ssm {
 inline constexpr llvm::StringLiteral kKernelModuleName = "kernels";
 /// The function that computes the whole model.
 inline constexpr llvm::StringLiteral kForwardName = "forward";
+/// The functions of a stream: see itera_stream of program.h.
+inline constexpr llvm::StringLiteral kBeginName = "begin";
+inline constexpr llvm::StringLiteral kResetName = "reset";
+inline constexpr llvm::StringLiteral kStepName = "step";
+inline constexpr llvm::StringLiteral kPrefillName = "prefill";
+inline constexpr llvm::StringLiteral kFlushName = "flush";
+inline constexpr llvm::StringLiteral kFinalName = "final";
 
 // Attributes of the module: the model's name, and a hash of its file.
 inline constexpr llvm::StringLiteral kModelNameAttr = "ssm.model_name";
@@ -36,8 +43,20 @@ inline constexpr llvm::StringLiteral kNameAttr = "ssm.name";
 /// On an argument or result of @forward: its integers have no sign in the
 /// model. Inside, types are signless.
 inline constexpr llvm::StringLiteral kUnsignedAttr = "ssm.unsigned";
-/// On @forward once its results are arguments: their names, in order.
+/// On a function once its results are arguments: the attributes that these
+/// results had, in order.
 inline constexpr llvm::StringLiteral kOutputsAttr = "ssm.outputs";
+/// On an argument or a result of a function of a stream: that it is, or is a
+/// few frames of, @forward's argument or result of this number; the constant or
+/// the state of this number of the stream; the position and the length.
+inline constexpr llvm::StringLiteral kInputAttr = "ssm.input";
+inline constexpr llvm::StringLiteral kOutputAttr = "ssm.output";
+inline constexpr llvm::StringLiteral kConstantAttr = "ssm.constant";
+inline constexpr llvm::StringLiteral kStateAttr = "ssm.state";
+inline constexpr llvm::StringLiteral kClockAttr = "ssm.clock";
+/// On the module after stage stream: what the stream is; or why there is none.
+inline constexpr llvm::StringLiteral kStreamAttr = "ssm.stream";
+inline constexpr llvm::StringLiteral kStreamProblemAttr = "ssm.stream_problem";
 /// On an argument of a planned function: it is the image of all weights, or
 /// the scratch area.
 inline constexpr llvm::StringLiteral kWeightImageAttr = "ssm.weight_image";

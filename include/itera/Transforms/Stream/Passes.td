@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stage `stream`: from a function over whole sequences to functions over a few
+// frames with explicit states.
+
+#ifndef ITERA_TRANSFORMS_STREAM_PASSES_TD
+#define ITERA_TRANSFORMS_STREAM_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def DeriveStreamingPass : Pass<"ssm-derive-streaming", "::mlir::ModuleOp"> {
+  let summary = "Derive step, prefill, begin, reset and final from forward";
+  let description = [{
+    Finds which input dimension is time, when each frame of each value is known
+    (its stride and look-ahead, by the rule of every op), and writes the entry
+    functions of a stream. States are operands and results of theirs; the
+    module's attribute `ssm.stream` describes them. Where an op has no rule, or
+    its rule says that no frame is known before the last one, the module gets
+    `ssm.stream_problem`, and a remark names the op.
+
+    ```mlir
+    func.func @forward(%u: tensor<16x4xf32> {ssm.name = "u"}) -> (tensor<16x4xf32> {ssm.name = "y"}) {
+      %h, %last = ssm.linear_recurrence %a, %u, %zero dim 0 : tensor<16x4xf32>, tensor<4xf32>
+      return %h : tensor<16x4xf32>
+    }
+    ```
+    gets a function beside it:
+    ```mlir
+    func.func @step(%u: tensor<1x4xf32> {ssm.input = 0}, %state: tensor<4xf32> {ssm.state = 0}, %clock: tensor<2xi64> {ssm.clock = 0})
+        -> (tensor<1x4xf32> {ssm.output = 0}, tensor<4xf32> {ssm.state = 0}) {
+      %h, %last = ssm.linear_recurrence %a, %u, %state dim 0 : tensor<1x4xf32>, tensor<4xf32>
+      return %h, %last : tensor<1x4xf32>, tensor<4xf32>
+    }
+    ```
+  }];
+  let options = [
+    ListOption<"timeDims", "time-dims", "std::string",
+               "The time dimension of an input, as NAME=DIM">,
+    Option<"chunk", "chunk", "int64_t", "0",
+           "Frames of @prefill; 0: chosen for the model">,
+    Option<"maxLookahead", "max-lookahead", "int64_t", "-1",
+           "Refuse an output that needs more frames ahead; -1: any">];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect"];
+}
+
+#endif // ITERA_TRANSFORMS_STREAM_PASSES_TD

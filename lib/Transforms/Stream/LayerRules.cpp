@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Layers that work row by row, and look-ups.
+
+#include "Rules.h"
+
+#include "itera/Dialect/SSM/SSM.h"
+
+using namespace mlir;
+using namespace itera;
+
+namespace {
+
+/// Ops of rows over the last dimension of their first operand: time is any
+/// dimension but that.
+template <typename Op>
+struct RowWise : StreamingOpInterface::ExternalModel<RowWise<Op>, Op> {
+  LogicalResult inferTime(Operation *op,
+                          ArrayRef<std::optional<TimeDim>> operands,
+                          TimeRule &rule, std::string &why) const {
+    beginRule(op, rule);
+    for (auto [k, time] : llvm::enumerate(operands))
+      if (time && k > 0) {
+        why = "has weights that change with time";
+        return failure();
+      }
+    std::optional<TimeDim> time = operands[0];
+    if (!time)
+      return failure();
+    if (!isa<ssm::EmbeddingOp>(op) &&
+        time->dim == tensorOf(op->getOperand(0)).getRank() - 1) {
+      why = isa<ssm::NormOp>(op)
+                ? "normalises over time, so its first frame needs the last one"
+                : "mixes all time steps by its weights";
+      return failure();
+    }
+    rule.operands[0].time = time;
+    rule.results[0] = framesAt(*time);
+    return success();
+  }
+};
+
+/// Tokens are rows; each has its experts.
+struct Moe : StreamingOpInterface::ExternalModel<Moe, ssm::MoeOp> {
+  LogicalResult inferTime(Operation *op,
+                          ArrayRef<std::optional<TimeDim>> operands,
+                          TimeRule &rule, std::string &why) const {
+    beginRule(op, rule);
+    std::optional<TimeDim> time = commonTime(operands, why);
+    if (!time)
+      return failure();
+    if (time->dim != 0 ||
+        llvm::any_of(operands.drop_front(3), [](auto &t) { return t; })) {
+      why = "mixes time steps, or has weights that change with time";
+      return failure();
+    }
+    for (unsigned k = 0; k < 3; ++k)
+      rule.operands[k].time = time;
+    rule.results[0] = framesAt(*time);
+    return success();
+  }
+};
+
+struct Gather : StreamingOpInterface::ExternalModel<Gather, ssm::GatherOp> {
+  LogicalResult inferTime(Operation *op,
+                          ArrayRef<std::optional<TimeDim>> operands,
+                          TimeRule &rule, std::string &why) const {
+    auto gather = cast<ssm::GatherOp>(op);
+    int64_t dim = gather.getDim();
+    int64_t indexRank = tensorOf(gather.getIndices()).getRank();
+    beginRule(op, rule);
+    if (operands[0] && operands[1]) {
+      why = "looks up at times in what changes with time";
+      return failure();
+    }
+    if (operands[1]) {
+      rule.operands[1].time = operands[1];
+      rule.results[0] = framesAt(*operands[1]);
+      rule.results[0].time.dim += dim;
+      return success();
+    }
+    if (!operands[0])
+      return failure();
+    if (operands[0]->dim == dim) {
+      why = "picks time steps by number";
+      return failure();
+    }
+    rule.operands[0].time = operands[0];
+    rule.results[0] = framesAt(*operands[0]);
+    if (operands[0]->dim > dim)
+      rule.results[0].time.dim += indexRank - 1;
+    return success();
+  }
+};
+
+/// Ops along a dimension that is not time.
+template <typename Op>
+struct AlongOther : StreamingOpInterface::ExternalModel<AlongOther<Op>, Op> {
+  LogicalResult inferTime(Operation *op,
+                          ArrayRef<std::optional<TimeDim>> operands,
+                          TimeRule &rule, std::string &why) const {
+    beginRule(op, rule);
+    std::optional<TimeDim> time = commonTime(operands, why);
+    if (!time)
+      return failure();
+    if (time->dim == int64_t(cast<Op>(op).getDim())) {
+      why = "compares or picks among all time steps";
+      return failure();
+    }
+    for (TimeOperand &operand : rule.operands)
+      operand.time = time;
+    for (TimeResult &result : rule.results)
+      result = framesAt(*time);
+    return success();
+  }
+};
+
+} // namespace
+
+void itera::registerLayerRules(DialectRegistry &registry) {
+  registry.addExtension(+[](MLIRContext *context, ssm::SSMDialect *) {
+    ssm::LinearOp::attachInterface<RowWise<ssm::LinearOp>>(*context);
+    ssm::NormOp::attachInterface<RowWise<ssm::NormOp>>(*context);
+    ssm::EmbeddingOp::attachInterface<RowWise<ssm::EmbeddingOp>>(*context);
+    ssm::MoeOp::attachInterface<Moe>(*context);
+    ssm::GatherOp::attachInterface<Gather>(*context);
+    ssm::GatherElementsOp::attachInterface<AlongOther<ssm::GatherElementsOp>>(
+        *context);
+    ssm::TopKOp::attachInterface<AlongOther<ssm::TopKOp>>(*context);
+  });
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "StreamAnalysis.h"
+
+#include "itera/Dialect/SSM/SSM.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/Transforms/RegionUtils.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+using namespace itera;
+
+/// Adds a step to a length, where the two can be written as one.
+static void addStep(SmallVector<CountStep> &length, const CountStep &step) {
+  if (step.isIdentity())
+    return;
+  // floor((floor((n + a) / d) + b) / e) = floor((n + a + b*d) / (d*e)), where
+  // nothing is clamped or multiplied in between.
+  if (!length.empty() && length.back().multiply == 1) {
+    CountStep &last = length.back();
+    last = {last.add + step.add * last.divide, last.divide * step.divide,
+            step.multiply};
+    if (last.isIdentity())
+      length.pop_back();
+    return;
+  }
+  length.push_back(step);
+}
+
+LogicalResult StreamAnalysis::fail(Operation *op, const Twine &why) {
+  problem.op = op;
+  problem.why = why.str();
+  return failure();
+}
+
+const ValueTime &StreamAnalysis::get(Value value) const {
+  static const ValueTime constant;
+  auto it = values.find(value);
+  return it == values.end() ? constant : it->second;
+}
+
+const TimeRule *StreamAnalysis::getRule(Operation *op) const {
+  auto it = rules.find(op);
+  return it == rules.end() ? nullptr : &it->second;
+}
+
+/// The size of the time dimension of a value of the whole-sequence graph.
+static int64_t timeLength(Value value, const TimeDim &time) {
+  int64_t size = cast<RankedTensorType>(value.getType()).getDimSize(time.dim);
+  return size / (time.outer * time.inner);
+}
+
+LogicalResult StreamAnalysis::run(ArrayRef<std::optional<TimeDim>> inputs) {
+  for (auto [argument, time] : llvm::zip(sequence.getArguments(), inputs)) {
+    ValueTime &value = values[argument];
+    value.kind = time ? ValueTime::frames : ValueTime::fixed;
+    if (!time)
+      continue;
+    value.available.time = *time;
+    value.available.wholeLength = timeLength(argument, *time);
+  }
+  for (Operation &op : sequence.getBody().front().without_terminator())
+    if (failed(visit(&op)))
+      return failure();
+  for (Operation &op : sequence.getBody().front().without_terminator())
+    if (rules.contains(&op))
+      needHistories(&op);
+  return success();
+}
+
+/// The stride, look-ahead and length of the results of `op`.
+LogicalResult StreamAnalysis::meet(Operation *op, const TimeRule &rule,
+                                   Availability &result) {
+  bool first = true;
+  for (auto [k, operand] : llvm::enumerate(rule.operands)) {
+    const ValueTime &value = get(op->getOperand(k));
+    if (value.kind != ValueTime::frames)
+      continue;
+    const Availability &in = value.available;
+    const TimeWindow &window = operand.window;
+    Availability one;
+    one.stride = in.stride * window.stride;
+    one.lookahead =
+        in.lookahead + in.stride * (window.offset + window.window - 1);
+    one.length = in.length;
+    addStep(one.length, rule.length);
+    if (first) {
+      result = one;
+      first = false;
+      continue;
+    }
+    if (one.stride != result.stride)
+      return fail(op, "joins frames at two rates, one every " +
+                          Twine(result.stride) + " and one every " +
+                          Twine(one.stride) + " frames of the input");
+    if (one.length != result.length)
+      return fail(op, "joins sequences whose lengths differ by more than this "
+                      "file's length shows");
+    result.lookahead = std::max(result.lookahead, one.lookahead);
+  }
+  return success();
+}
+
+LogicalResult StreamAnalysis::visit(Operation *op) {
+  bool hasFrames = false, hasEnd = false, hasFixed = false;
+  auto look = [&](Value value) {
+    ValueTime::Kind kind = get(value).kind;
+    hasFrames |= kind == ValueTime::frames;
+    hasEnd |= kind == ValueTime::atEnd;
+    hasFixed |= kind == ValueTime::fixed;
+  };
+  llvm::for_each(op->getOperands(), look);
+  llvm::SetVector<Value> captured;
+  getUsedValuesDefinedAbove(op->getRegions(), captured);
+  llvm::for_each(captured, look);
+
+  if (hasFrames && hasEnd)
+    return fail(op, "needs what is known at the end only, for every frame");
+  if (!hasFrames) {
+    if (hasEnd || hasFixed)
+      for (Value result : op->getResults())
+        values[result].kind = hasEnd ? ValueTime::atEnd : ValueTime::fixed;
+    return success();
+  }
+  for (Value value : captured)
+    if (get(value).kind == ValueTime::frames)
+      return fail(op, "reads a value with time in its body");
+  auto streaming = dyn_cast<StreamingOpInterface>(op);
+  if (!streaming)
+    return fail(op, "has no rule for streaming");
+
+  SmallVector<std::optional<TimeDim>> times;
+  for (Value operand : op->getOperands()) {
+    const ValueTime &value = get(operand);
+    times.push_back(value.kind == ValueTime::frames
+                        ? std::optional(value.available.time)
+                        : std::nullopt);
+  }
+  TimeRule rule;
+  std::string why;
+  if (failed(streaming.inferTime(times, rule, why)))
+    return fail(op, why);
+  Availability result;
+  if (failed(meet(op, rule, result)))
+    return failure();
+  for (auto [operand, value] : llvm::zip(rule.operands, op->getOperands())) {
+    if (get(value).kind == ValueTime::frames || !operand.time)
+      continue;
+    if (operand.window.stride != 1 || operand.window.offset != 0 ||
+        operand.window.window != 1)
+      return fail(op, "moves a constant in time");
+    if (failed(demand(op, value, *operand.time, result)))
+      return failure();
+  }
+  for (auto [time, value] : llvm::zip(rule.results, op->getResults())) {
+    ValueTime &known = values[value];
+    if (time.kind == TimeResult::invariant)
+      return fail(op, "has a result that does not change with time");
+    known.kind = time.kind == TimeResult::frames ? ValueTime::frames
+                                                 : ValueTime::atEnd;
+    if (known.kind == ValueTime::atEnd)
+      continue;
+    known.available = result;
+    known.available.time = time.time;
+    known.available.wholeLength = timeLength(value, time.time);
+  }
+  available[op] = std::move(result);
+  rules[op] = std::move(rule);
+  return success();
+}
+
+LogicalResult itera::traceBack(Operation *op, unsigned result,
+                               const TimeDim &time, TimeRule &rule) {
+  auto streaming = dyn_cast_or_null<StreamingOpInterface>(op);
+  if (!streaming)
+    return failure();
+  SmallVector<std::optional<TimeDim>> operands(op->getNumOperands());
+  for (auto [k, operand] : llvm::enumerate(op->getOperands())) {
+    auto type = dyn_cast<RankedTensorType>(operand.getType());
+    if (!type)
+      continue;
+    for (int64_t dim = 0; dim < type.getRank(); ++dim) {
+      SmallVector<TimeDim> candidates = {{dim, 1, 1}};
+      if (!time.isWhole())
+        candidates.push_back({dim, time.outer, time.inner});
+      for (const TimeDim &candidate : candidates) {
+        operands[k] = candidate;
+        rule = TimeRule();
+        std::string why;
+        if (succeeded(streaming.inferTime(operands, rule, why)) &&
+            rule.results[result].kind == TimeResult::frames &&
+            rule.results[result].time == time)
+          return success();
+      }
+    }
+    operands[k] = std::nullopt;
+  }
+  return failure();
+}
+
+/// Checks that `value`, which depends on nothing with time, can be read frame
+/// by frame along `time` for a result that is available as `by` says.
+LogicalResult StreamAnalysis::demand(Operation *user, Value value,
+                                     const TimeDim &time,
+                                     const Availability &by) {
+  if (matchPattern(value, m_Constant())) {
+    DenseElementsAttr splat;
+    if (matchPattern(value, m_Constant(&splat)) && splat.isSplat())
+      return success();
+  }
+  Operation *op = value.getDefiningOp();
+  if (isa_and_nonnull<tensor::EmptyOp>(op))
+    return success();
+  if (isa_and_nonnull<arith::ConstantOp, ssm::WeightOp>(op)) {
+    if (!time.isWhole())
+      return fail(user, "reads a constant along a part of a dimension");
+    // Frame j is needed after s*j + f + 1 inputs at the latest.
+    int64_t frames = timeLength(value, time);
+    int64_t end = by.stride * frames + std::max<int64_t>(by.lookahead, 0);
+    maxFrames = std::min(maxFrames.value_or(end), end);
+    return success();
+  }
+  TimeRule rule;
+  if (!op || failed(traceBack(op, cast<OpResult>(value).getResultNumber(), time,
+                              rule)))
+    return fail(user, op ? "needs every time step of a value that has no frames"
+                         : "needs an input of the same length as its others, "
+                           "but that input was not given a time dimension");
+  for (auto [operand, source] : llvm::zip(rule.operands, op->getOperands()))
+    if (operand.time && failed(demand(user, source, *operand.time, by)))
+      return failure();
+  return success();
+}
+
+int64_t StreamAnalysis::getOffset(Operation *op, unsigned operand) const {
+  const TimeRule &rule = *getRule(op);
+  const Availability &in = get(op->getOperand(operand)).available;
+  const TimeWindow &window = rule.operands[operand].window;
+  const Availability &out = getAvailability(op);
+  return floorDiv(in.lookahead, in.stride) -
+         window.stride * floorDiv(out.lookahead, out.stride) + window.offset;
+}
+
+void StreamAnalysis::needHistories(Operation *op) {
+  for (auto [k, value] : llvm::enumerate(op->getOperands())) {
+    if (get(value).kind != ValueTime::frames)
+      continue;
+    int64_t &depth = history[value];
+    if (getRule(op)->tail)
+      depth = std::max(depth, getRule(op)->operands[k].window.window);
+    else
+      depth = std::max(depth, -getOffset(op, k));
+  }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// When each frame of each value is known.
+//
+// A value with time gets a stride s and a look-ahead f, in frames of the
+// inputs: its frame j needs the input frames 0 to s*j + f. From the rules of
+// the ops both follow exactly:
+//
+//   input                               s = 1, f = 0
+//   frame j needs q*j + o ... + w - 1   s = q * s', f = f' + s' * (o + w - 1)
+//   several operands                    s must agree, f is the largest
+//
+// A negative f means that frames are known before the first input is: padding.
+// After t inputs a value has had floor((t - 1 - f) / s) + 1 frames.
+
+#ifndef ITERA_LIB_TRANSFORMS_STREAM_STREAMANALYSIS_H
+#define ITERA_LIB_TRANSFORMS_STREAM_STREAMANALYSIS_H
+
+#include "itera/Transforms/Stream/Streaming.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/DenseMap.h"
+
+namespace itera {
+
+/// floor(a / b) for b > 0.
+inline int64_t floorDiv(int64_t a, int64_t b) {
+  return a / b - (a % b != 0 && a < 0);
+}
+
+/// The time of a value.
+struct Availability {
+  TimeDim time;
+  int64_t stride = 1, lookahead = 0;
+  /// Number of frames in the whole-sequence graph.
+  int64_t wholeLength = 0;
+  /// Number of frames for T inputs, as steps that apply one after the other.
+  llvm::SmallVector<CountStep> length;
+
+  /// Frames that are known after `inputs` input frames.
+  int64_t framesAfter(int64_t inputs) const {
+    return std::max<int64_t>(
+        0, floorDiv(inputs - 1 - lookahead, stride) + 1);
+  }
+};
+
+/// What a value of the whole-sequence graph is to streaming.
+struct ValueTime {
+  enum Kind {
+    constant, // depends on no input
+    fixed,    // depends on inputs without time only
+    frames,   // has time
+    atEnd     // is known when the last frame is
+  } kind = constant;
+  Availability available; // of frames
+};
+
+/// Why a model cannot stream.
+struct StreamingProblem {
+  mlir::Operation *op = nullptr; // null: not one op
+  std::string why;
+};
+
+class StreamAnalysis {
+public:
+  explicit StreamAnalysis(mlir::func::FuncOp sequence) : sequence(sequence) {}
+
+  /// Analyses the function, where `inputs[i]` is the time dimension of argument
+  /// i, if it has one.
+  mlir::LogicalResult run(llvm::ArrayRef<std::optional<TimeDim>> inputs);
+
+  const StreamingProblem &getProblem() const { return problem; }
+  const ValueTime &get(mlir::Value value) const;
+  /// The rule of an op that has operands with time.
+  const TimeRule *getRule(mlir::Operation *op) const;
+  /// When the frames of the results of such an op are known.
+  const Availability &getAvailability(mlir::Operation *op) const {
+    return available.find(op)->second;
+  }
+  /// How many frames before the new ones of `value` some op needs.
+  int64_t getHistory(mlir::Value value) const { return history.lookup(value); }
+  /// Inputs after which a value that never changes with them, read along time,
+  /// is at its end; none if there is no such.
+  std::optional<int64_t> getMaxFrames() const { return maxFrames; }
+
+  /// The first of the frames that operand `operand` brings for the new frames
+  /// of `op`, counted from the operand's first new frame, when both start at an
+  /// input frame that every stride divides.
+  int64_t getOffset(mlir::Operation *op, unsigned operand) const;
+
+private:
+  mlir::LogicalResult visit(mlir::Operation *op);
+  mlir::LogicalResult meet(mlir::Operation *op, const TimeRule &rule,
+                           Availability &result);
+  mlir::LogicalResult demand(mlir::Operation *user, mlir::Value value,
+                             const TimeDim &time, const Availability &by);
+  mlir::LogicalResult fail(mlir::Operation *op, const llvm::Twine &why);
+  void needHistories(mlir::Operation *op);
+
+  mlir::func::FuncOp sequence;
+  llvm::DenseMap<mlir::Value, ValueTime> values;
+  llvm::DenseMap<mlir::Operation *, TimeRule> rules;
+  llvm::DenseMap<mlir::Operation *, Availability> available;
+  llvm::DenseMap<mlir::Value, int64_t> history;
+  std::optional<int64_t> maxFrames;
+  StreamingProblem problem;
+};
+
+/// Of a constant op on its way to having time: which operands must have it.
+mlir::LogicalResult traceBack(mlir::Operation *op, unsigned result,
+                              const TimeDim &time, TimeRule &rule);
+
+} // namespace itera
+
+#endif // ITERA_LIB_TRANSFORMS_STREAM_STREAMANALYSIS_H
