@@ -218,8 +218,9 @@ int main(int argc, char **argv) {
   int ok;
 
   if (argc < 2) {
-    fprintf(stderr,
-            "usage: stream_model MODEL.so [INPUT.bin ...] [-o OUTPUT.bin ...]\n");
+    fprintf(
+        stderr,
+        "usage: stream_model MODEL.so [INPUT.bin ...] [-o OUTPUT.bin ...]\n");
     return 1;
   }
   library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);

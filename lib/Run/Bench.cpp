@@ -7,9 +7,9 @@
 
 using namespace llvm;
 
-Expected<itera::BenchResult>
-itera::measure(unsigned repeat, function_ref<Error()> run,
-               function_ref<Error()> prepare) {
+Expected<itera::BenchResult> itera::measure(unsigned repeat,
+                                            function_ref<Error()> run,
+                                            function_ref<Error()> prepare) {
   // The first runs fault pages in and fill the caches.
   for (unsigned i = 0; i < std::min(repeat, 3u); ++i) {
     if (Error error = prepare())

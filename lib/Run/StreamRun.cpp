@@ -53,9 +53,8 @@ StreamRun::StreamRun(const LoadedModel &model,
       tensor.outer = getOuter(*info);
       tensor.frame = buffer.size() / length;
       if (tensor.frame)
-        tensor.data =
-            regroup(buffer, tensor.outer, tensor.frame / tensor.outer, length,
-                    calls, /*back=*/false);
+        tensor.data = regroup(buffer, tensor.outer, tensor.frame / tensor.outer,
+                              length, calls, /*back=*/false);
     }
     inputs.push_back(std::move(tensor));
   }
@@ -164,10 +163,10 @@ std::vector<std::vector<char>> StreamRun::takeOutputs() {
   std::vector<std::vector<char>> buffers;
   for (auto [info, output] : zip(model.getOutputs(), outputs)) {
     if (isStreamed(*info) && output.frame)
-      output.data = regroup(output.data, output.outer,
-                            output.frame / output.outer,
-                            output.data.size() / output.frame, output.calls,
-                            /*back=*/true);
+      output.data =
+          regroup(output.data, output.outer, output.frame / output.outer,
+                  output.data.size() / output.frame, output.calls,
+                  /*back=*/true);
     buffers.push_back(std::move(output.data));
   }
   return buffers;

@@ -95,15 +95,15 @@ size_t itera_state_size(const itera_session *session) {
 
 static blob_header make_header(const itera_session *session) {
   const itera_stream *stream = itera_program.stream;
-  return (blob_header){
-      .magic = {'I', 'T', 'E', 'R', 'A', 'S', 'T', 'R'},
-      .version = blob_version,
-      .abi = ITERA_ABI_VERSION,
-      .hash = {stream->state_hash[0], stream->state_hash[1]},
-      .position = session->position,
-      .flags = (session->begun ? flag_begun : 0u) |
-               (session->finished ? flag_finished : 0u),
-      .payload_bytes = itera_state_size(session) - sizeof(blob_header)};
+  return (blob_header){.magic = {'I', 'T', 'E', 'R', 'A', 'S', 'T', 'R'},
+                       .version = blob_version,
+                       .abi = ITERA_ABI_VERSION,
+                       .hash = {stream->state_hash[0], stream->state_hash[1]},
+                       .position = session->position,
+                       .flags = (session->begun ? flag_begun : 0u) |
+                                (session->finished ? flag_finished : 0u),
+                       .payload_bytes =
+                           itera_state_size(session) - sizeof(blob_header)};
 }
 
 itera_status itera_state_save(itera_session *session, void *data,

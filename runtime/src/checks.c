@@ -96,8 +96,9 @@ itera_status itera_check_frame_counts(itera_session *session,
       (output_frames && !((uintptr_t)output_frames % sizeof *output_frames)))
     return ITERA_OK;
   return itera_refuse(session, ITERA_ERROR_INVALID_ARGUMENT,
-                      output_frames ? "output_frames: the pointer is not aligned"
-                                    : "output_frames: the pointer is null");
+                      output_frames
+                          ? "output_frames: the pointer is not aligned"
+                          : "output_frames: the pointer is null");
 }
 
 // One buffer: length, null pointer, alignment, end of memory.
@@ -132,9 +133,8 @@ static itera_status take(itera_session *session, const char *kind,
 itera_status itera_take_inputs(itera_session *session,
                                const itera_arguments *arguments) {
   for (uint32_t i = 0; i < itera_program.input_count; ++i) {
-    itera_status status =
-        take(session, "input", &session->inputs[i], arguments->inputs[i],
-             arguments->input_bytes[i]);
+    itera_status status = take(session, "input", &session->inputs[i],
+                               arguments->inputs[i], arguments->input_bytes[i]);
     if (status != ITERA_OK)
       return status;
   }

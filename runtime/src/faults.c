@@ -90,8 +90,7 @@ static int outputs_are_right(const struct itera_program *program,
     uint64_t needed = (uint64_t)info->latency;
     if (itera_count_at(count, 0) != 0 || itera_count_at(count, needed) != 0 ||
         itera_count_at(count, needed + 1) == 0 ||
-        itera_count_at(total, length) !=
-            (uint64_t)info->dims[info->time_dim] ||
+        itera_count_at(total, length) != (uint64_t)info->dims[info->time_dim] ||
         !itera_count_is_whole(stream, i, length) ||
         !chunks_deliver(stream, info, count))
       return 0;

@@ -33,8 +33,8 @@ static void run_whole(itera_session *session,
 }
 
 // How many frames the first streamed input has here, and how many it has in the
-// source file. Both 0 if there is no such input. False if its bytes are no whole
-// number of frames.
+// source file. Both 0 if there is no such input. False if its bytes are no
+// whole number of frames.
 static int find_length(itera_session *session, const size_t *input_bytes,
                        uint64_t *frames, uint64_t *whole) {
   *frames = *whole = 0;

@@ -143,7 +143,8 @@ itera_status itera_take_outputs(itera_session *session,
 uint64_t itera_count_at(const itera_count *count, uint64_t n);
 // A bound of the growth by one frame.
 uint64_t itera_count_single(const itera_count *count);
-// The count when `flushed` frames have been flushed behind a stream of `length`.
+// The count when `flushed` frames have been flushed behind a stream of
+// `length`.
 uint64_t itera_count_end(const itera_stream *stream, uint32_t output,
                          uint64_t length, uint64_t flushed);
 // Does the flush deliver what is missing of the total, neither more nor less?

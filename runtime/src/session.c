@@ -93,10 +93,9 @@ static void place_session(areas *a, itera_session *session) {
 static void place_staging(areas *a, itera_session *session, uint32_t index,
                           int output) {
   const itera_stream *stream = itera_program.stream;
-  itera_port port =
-      output ? make_port(&itera_program.outputs[index],
-                         stream ? &stream->counts[index] : NULL)
-             : make_port(&itera_program.inputs[index], NULL);
+  itera_port port = output ? make_port(&itera_program.outputs[index],
+                                       stream ? &stream->counts[index] : NULL)
+                           : make_port(&itera_program.inputs[index], NULL);
   port.staging = take_area(a, staging_bytes(&port), cache_line);
   if (a->block)
     (output ? session->outputs : session->inputs)[index] = port;

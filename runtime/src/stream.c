@@ -70,9 +70,8 @@ itera_status itera_begin(itera_session *session, const void *const *inputs,
   if (!session)
     return ITERA_ERROR_INVALID_ARGUMENT;
   session->error[0] = '\0';
-  const itera_arguments arguments = {.inputs = inputs,
-                                     .input_bytes = input_bytes,
-                                     .input_count = input_count};
+  const itera_arguments arguments = {
+      .inputs = inputs, .input_bytes = input_bytes, .input_count = input_count};
   itera_status status = itera_check_inputs_array(session, &arguments);
   if (status != ITERA_OK)
     return status;
@@ -188,8 +187,8 @@ static itera_status plan_end(itera_session *session) {
     }
     if (!itera_count_is_whole(stream, i, session->position))
       return itera_refuse_counts(session);
-    port->row = itera_count_at(&stream->totals[i], session->position) -
-                port->count;
+    port->row =
+        itera_count_at(&stream->totals[i], session->position) - port->count;
     port->need = itera_times(port->row, port->frame);
   }
   return ITERA_OK;

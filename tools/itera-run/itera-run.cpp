@@ -29,11 +29,11 @@ struct Options {
                              cl::cat(category)};
   cl::opt<Mode> mode{
       "mode", cl::desc("How to run the model"), cl::init(Mode::Forward),
-      cl::values(clEnumValN(Mode::Forward, "forward", "Whole inputs (default)"),
-                 clEnumValN(Mode::Prefill, "prefill",
-                            "A stream, in calls of --chunk frames"),
-                 clEnumValN(Mode::Stream, "stream",
-                            "A stream, one frame at a time")),
+      cl::values(
+          clEnumValN(Mode::Forward, "forward", "Whole inputs (default)"),
+          clEnumValN(Mode::Prefill, "prefill",
+                     "A stream, in calls of --chunk frames"),
+          clEnumValN(Mode::Stream, "stream", "A stream, one frame at a time")),
       cl::cat(category)};
   cl::opt<unsigned> chunk{
       "chunk", cl::value_desc("N"),
@@ -101,8 +101,8 @@ struct Inputs {
 
 } // namespace
 
-/// Makes the inputs out of a file's arrays. A model that streams takes arrays of
-/// any length, as long as they have one length.
+/// Makes the inputs out of a file's arrays. A model that streams takes arrays
+/// of any length, as long as they have one length.
 static Error readInputs(const LoadedModel &model, const Options &options,
                         const NpzReader &file, Inputs &inputs) {
   const itera_tensor_info *first = nullptr;
@@ -218,7 +218,7 @@ runForward(const LoadedModel &model, const Options &options,
 static Expected<std::vector<std::vector<char>>>
 runStream(const LoadedModel &model, const Options &options,
           const Inputs &inputs) {
-  uint64_t chunk = options.mode == Mode::Stream              ? 1
+  uint64_t chunk = options.mode == Mode::Stream        ? 1
                    : options.chunk.getNumOccurrences() ? options.chunk
                                                        : inputs.length;
   StreamRun stream(model, inputs.buffers, inputs.length,
@@ -228,9 +228,9 @@ runStream(const LoadedModel &model, const Options &options,
   if (options.bench) {
     if (!inputs.length)
       return failure("--bench needs at least one frame");
-    Expected<BenchResult> result =
-        measure(options.repeat, [&] { return stream.feed(); },
-                [&] { return stream.reset(); });
+    Expected<BenchResult> result = measure(
+        options.repeat, [&] { return stream.feed(); },
+        [&] { return stream.reset(); });
     if (!result)
       return result.takeError();
     printBench(model, options, *result, inputs.length);
@@ -285,10 +285,9 @@ static Expected<bool> run(const Options &options) {
     return inputs.takeError();
   std::vector<ResizedInfo> infos;
   for (auto [index, info] : enumerate(model->getOutputs()))
-    infos.emplace_back(*info, model->canStream()
-                                  ? model->getApi().frames_total(
-                                        inputs->length, index)
-                                  : 0);
+    infos.emplace_back(*info, model->canStream() ? model->getApi().frames_total(
+                                                       inputs->length, index)
+                                                 : 0);
   Expected<std::vector<std::vector<char>>> outputs =
       options.mode == Mode::Forward
           ? runForward(*model, options, *inputs, infos)

@@ -133,9 +133,9 @@ TEST(State, NoMemoryForAClone) {
   itera_host host = {};
   host.struct_size = sizeof(host);
   host.alloc = [](void *, size_t size, size_t align) -> void * {
-    return allowed-- > 0 ? std::aligned_alloc(
-                               align, (size + align - 1) / align * align)
-                         : nullptr;
+    return allowed-- > 0
+               ? std::aligned_alloc(align, (size + align - 1) / align * align)
+               : nullptr;
   };
   host.free = [](void *, void *pointer, size_t, size_t) { std::free(pointer); };
   StreamModel model("stream", &host);
@@ -238,7 +238,8 @@ TEST(State, ForgedBlobsAreRefused) {
   };
   const char *malformed = "the blob is malformed";
   refused(forge(good, 8, uint32_t(2)), "the blob was saved by another version");
-  refused(forge(good, 12, uint32_t(9)), "the blob was saved by another version");
+  refused(forge(good, 12, uint32_t(9)),
+          "the blob was saved by another version");
   refused(forge(good, 48, uint64_t(0)), "the blob is damaged");
   refused(forge(good, 56, uint64_t(1)), malformed);
   refused(forge(good, 32, uint64_t(13)), malformed); // of at most 12 frames
@@ -352,8 +353,8 @@ TEST(State, RowsAreReordered) {
     // Row i as if it had been row rows[i] from the start.
     std::vector<Frames> mixed = inputs;
     for (int row = 0; row < 2; ++row) {
-      memcpy(&mixed[0].bytes[row * 9 * 12], &inputs[0].bytes[rows[row] * 9 * 12],
-             5 * 12);
+      memcpy(&mixed[0].bytes[row * 9 * 12],
+             &inputs[0].bytes[rows[row] * 9 * 12], 5 * 12);
       memcpy(&mixed[1].bytes[row * 12], &inputs[1].bytes[rows[row] * 12], 12);
     }
     std::vector<Frames> expected = expectStream(api, mixed);
@@ -381,10 +382,10 @@ TEST(State, WrongRowsAreRefused) {
   EXPECT_EQ(refused(rows, 3), "rows: expected 2, but got 3");
   EXPECT_EQ(refused(rows, 0), "rows: expected 2, but got 0");
   EXPECT_EQ(refused(nullptr, 2), "rows: the pointer is null");
-  EXPECT_EQ(refused(reinterpret_cast<uint32_t *>(
-                        reinterpret_cast<char *>(rows) + 1),
-                    2),
-            "rows: the pointer is not aligned");
+  EXPECT_EQ(
+      refused(reinterpret_cast<uint32_t *>(reinterpret_cast<char *>(rows) + 1),
+              2),
+      "rows: the pointer is not aligned");
   Stream rowless(other.api, other.model);
   EXPECT_EQ(other.api->reorder_rows(rowless.session, rows, 2),
             ITERA_ERROR_UNSUPPORTED);
@@ -411,9 +412,9 @@ TEST(State, SessionsShareNothing) {
         for (int i = 0; i < sessions; ++i)
           wrong[thread] += streams[i]->feed(inputs[i], t, 5) != ITERA_OK;
       for (int i = 0; i < sessions; ++i)
-        wrong[thread] += streams[i]->finish() != ITERA_OK ||
-                         !(streams[i]->outputs ==
-                           expectStream(model.api, inputs[i]));
+        wrong[thread] +=
+            streams[i]->finish() != ITERA_OK ||
+            !(streams[i]->outputs == expectStream(model.api, inputs[i]));
     });
   for (std::thread &thread : running)
     thread.join();

@@ -340,9 +340,9 @@ TEST(StreamOrder, NullSessions) {
   EXPECT_EQ(api->finish(nullptr, call.outputs, call.outputBytes, 2,
                         call.outputFrames),
             invalid);
-  EXPECT_EQ(api->peek(nullptr, call.outputs, call.outputBytes, 2,
-                      call.outputFrames),
-            invalid);
+  EXPECT_EQ(
+      api->peek(nullptr, call.outputs, call.outputBytes, 2, call.outputFrames),
+      invalid);
   char data[64];
   uint32_t rows[] = {0, 1};
   EXPECT_EQ(api->state_read(nullptr, 0, data, 48), invalid);

@@ -268,9 +268,9 @@ TEST(Stream, AMillionSteps) {
   for (int t = 0; t < 1000000; ++t) {
     x[5] = float(t % 3 - 1);
     sum += x[5];
-    ASSERT_EQ(api->step(stream.session, inputs, bytes, 2, outputs, bytes, 2,
-                        frames),
-              ITERA_OK);
+    ASSERT_EQ(
+        api->step(stream.session, inputs, bytes, 2, outputs, bytes, 2, frames),
+        ITERA_OK);
     ASSERT_EQ(frames[0], 1u);
     ASSERT_EQ(frames[1], 0u);
     // x[t] + 2 x[t-1] + 3 x[t-2] + sum, in the last channel.

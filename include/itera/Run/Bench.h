@@ -16,9 +16,9 @@ struct BenchResult {
 
 /// Calls `run` a few times to warm up and then `repeat` times with a clock.
 /// `prepare` is called before each run, without the clock.
-llvm::Expected<BenchResult>
-measure(unsigned repeat, llvm::function_ref<llvm::Error()> run,
-        llvm::function_ref<llvm::Error()> prepare);
+llvm::Expected<BenchResult> measure(unsigned repeat,
+                                    llvm::function_ref<llvm::Error()> run,
+                                    llvm::function_ref<llvm::Error()> prepare);
 
 } // namespace itera
 

@@ -17,9 +17,8 @@ public:
   /// have `length` frames; an empty buffer of an initial state means zeros. A
   /// call takes `chunk` frames, and the last one what is left. With `chunk` 1
   /// each call is a step.
-  StreamRun(const LoadedModel &model,
-            llvm::ArrayRef<std::vector<char>> inputs, uint64_t length,
-            uint64_t chunk);
+  StreamRun(const LoadedModel &model, llvm::ArrayRef<std::vector<char>> inputs,
+            uint64_t length, uint64_t chunk);
 
   /// Begins the stream with the inputs that have no time.
   llvm::Error begin();

@@ -133,8 +133,8 @@ static const int64_t one[] = {C, T}, half[] = {C, (T + 1) / 2},
 #define INFO sizeof(itera_tensor_info), ITERA_FLOAT32
 #define STREAM 2, ITERA_ROLE_STREAM
 #define NO_TIME -1, -1, 0, 1, 0
-static const itera_tensor_info input = {
-    INFO, "x", one, STREAM, C * T * 4, 1, -1, 1, 1, 0, ""};
+static const itera_tensor_info input = {INFO, "x", one, STREAM, C * T * 4, 1,
+                                        -1,   1,   1,   0,      ""};
 static const itera_tensor_info outputs[] = {
     {INFO, "y", half, STREAM, C * ((T + 1) / 2) * 4, 1, -1, 1, 2, 2, ""},
     {INFO, "z", one, STREAM, C * T * 4, 1, -1, 1, 1, 2, ""},
@@ -151,8 +151,9 @@ static const uint64_t offsets[] = {offsetof(state, past),
                                    offsetof(state, total)};
 static const itera_chunk chunks[] = {{8, feed8}, {4, feed4}, {1, feed1}};
 
-static const itera_count_step less_one_half = {-1, 2, 1}, more_one_half = {1, 2, 1},
-                              less_two = {-2, 1, 1}, doubled = {0, 1, 2};
+static const itera_count_step less_one_half = {-1, 2, 1},
+                              more_one_half = {1, 2, 1}, less_two = {-2, 1, 1},
+                              doubled = {0, 1, 2};
 static const itera_count counts[] = {
     {&less_one_half, 1}, {&less_two, 1}, {&doubled, 1}, {0, 0}, {0, 0}};
 static const itera_count totals[] = {

@@ -117,8 +117,7 @@ static void forward(const itera_call *call) {
     }
 }
 
-static const int64_t series[] = {B, T, C}, row[] = {B, C},
-                     past[] = {B, 2, C};
+static const int64_t series[] = {B, T, C}, row[] = {B, C}, past[] = {B, 2, C};
 #ifndef STREAM_NO_GAIN
 static const int64_t channel[] = {C};
 #endif
@@ -140,8 +139,8 @@ static const itera_tensor_info states[] = {
     {INFO, "sum", row, 2, ITERA_ROLE_STATE, B * C * 4, NO_TIME, "CumSum_1"},
     {INFO, "total", row, 2, ITERA_ROLE_STATE, B * C * 4, NO_TIME, "Mean_2"},
 };
-static const uint64_t offsets[] = {
-    offsetof(state, past), offsetof(state, sum), offsetof(state, total)};
+static const uint64_t offsets[] = {offsetof(state, past), offsetof(state, sum),
+                                   offsetof(state, total)};
 static const itera_chunk chunks[] = {{4, feed4}, {1, feed1}};
 static const itera_count counts[2]; // y has as many frames as x
 
