@@ -70,6 +70,49 @@ TEST(Tensors, RefusesLossyTypesAndWrongShapes) {
             "input 't': expected shape 3, but got 2");
 }
 
+/// 2 x time x 3 of int16.
+static const int64_t seriesDims[] = {2, 5, 3};
+static const itera_tensor_info series = {
+    sizeof(itera_tensor_info), ITERA_INT16, "s", seriesDims, 3,
+    ITERA_ROLE_STREAM,         60,          1,   0,          1,
+    1,                         0,           ""};
+
+TEST(Tensors, StreamedArraysHaveAnyLength) {
+  EXPECT_EQ(getFrameBytes(series), 12u);
+  auto countOf = [](std::vector<int64_t> shape) {
+    Expected<uint64_t> count =
+        getFrameCount(series, NpyArray{NpyType::Int16, shape, {}});
+    return count ? std::to_string(*count) : toString(count.takeError());
+  };
+  EXPECT_EQ(countOf({2, 5, 3}), "5");
+  EXPECT_EQ(countOf({2, 0, 3}), "0");
+  EXPECT_EQ(countOf({2, 123456, 3}), "123456");
+  EXPECT_EQ(countOf({3, 5, 3}),
+            "input 's': expected shape 2xTx3 for any T, but got 3x5x3");
+  EXPECT_EQ(countOf({2, 5, 4}),
+            "input 's': expected shape 2xTx3 for any T, but got 2x5x4");
+  EXPECT_EQ(countOf({2, 5}),
+            "input 's': expected shape 2xTx3 for any T, but got 2x5");
+  EXPECT_EQ(countOf({}),
+            "input 's': expected shape 2xTx3 for any T, but got scalar");
+}
+
+TEST(Tensors, ResizedInfosSurviveMoves) {
+  std::vector<ResizedInfo> infos; // grows, and so moves
+  for (uint64_t frames = 0; frames < 9; ++frames)
+    infos.emplace_back(series, frames);
+  for (uint64_t frames = 0; frames < 9; ++frames) {
+    const itera_tensor_info &info = infos[frames].get();
+    EXPECT_EQ(std::vector<int64_t>(info.dims, info.dims + 3),
+              (std::vector<int64_t>{2, int64_t(frames), 3}));
+    EXPECT_EQ(info.bytes, frames * 12);
+  }
+  // Only what is streamed changes.
+  ResizedInfo whole(makeInfo(ITERA_FLOAT32, 4), 9);
+  EXPECT_EQ(whole.get().dims[0], 3);
+  EXPECT_EQ(whole.get().bytes, 12u);
+}
+
 TEST(Tensors, RandomValuesAreReproducibleAndModest) {
   itera_tensor_info info = makeInfo(ITERA_FLOAT32, 4);
   EXPECT_EQ(makeRandomBuffer(info, 1), makeRandomBuffer(info, 1));
