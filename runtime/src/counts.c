@@ -28,8 +28,8 @@ uint64_t itera_count_at(const itera_count *count, uint64_t n) {
   return (uint64_t)value;
 }
 
-uint64_t itera_count_single(const itera_count *count) {
-  uint64_t growth = 1;
+uint64_t itera_count_growth(const itera_count *count, uint64_t frames) {
+  uint64_t growth = frames;
   for (uint64_t i = 0; i < count->step_count; ++i) {
     const itera_count_step *step = &count->steps[i];
     uint64_t divide = (uint64_t)step->divide;

@@ -67,8 +67,8 @@ static int chunks_deliver(const itera_stream *stream,
     if (fresh % info->period)
       return 0;
     fresh /= info->period;
-    for (uint64_t at = first; at <= first + stream->alignment;
-         at += stream->alignment)
+    // The counts are periodic; so many positions show any period.
+    for (uint64_t k = 0, at = first; k < 64; ++k, at += stream->alignment)
       if (itera_count_at(count, at + frames) - itera_count_at(count, at) !=
           fresh)
         return 0;

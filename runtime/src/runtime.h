@@ -141,8 +141,8 @@ itera_status itera_take_outputs(itera_session *session,
 // counts.c
 // The count after n frames; INT64_MAX if it does not fit.
 uint64_t itera_count_at(const itera_count *count, uint64_t n);
-// A bound of the growth by one frame.
-uint64_t itera_count_single(const itera_count *count);
+// The most by which the count grows with `frames` more frames.
+uint64_t itera_count_growth(const itera_count *count, uint64_t frames);
 // The count when `flushed` frames have been flushed behind a stream of
 // `length`.
 uint64_t itera_count_end(const itera_stream *stream, uint32_t output,

@@ -29,19 +29,21 @@ static itera_port make_port(const itera_tensor_info *info,
   port.frame = itera_times(port.outer, port.inner);
   port.whole = (uint64_t)info->dims[time];
   if (count)
-    port.single = itera_count_single(count);
+    port.single = itera_count_growth(count, 1);
   return port;
 }
 
-// Bytes for the frames of one entry; see feed.c.
-static uint64_t staging_bytes(const itera_port *port) {
-  if (!itera_program.stream || port->info->role != ITERA_ROLE_STREAM)
+// Bytes for the frames of one entry; see feed.c. `count` is null for inputs.
+static uint64_t staging_bytes(const itera_port *port,
+                              const itera_count *count) {
+  const itera_stream *stream = itera_program.stream;
+  if (!stream || port->info->role != ITERA_ROLE_STREAM)
     return 0;
   uint64_t frames = port->single;
   if (port->outer != 1) {
-    uint64_t most = itera_program.stream->chunks[0].frames;
-    most = itera_times(most, port->info->frames) / port->info->period;
-    frames = most > frames ? most : frames;
+    frames = stream->chunks[0].frames;
+    if (count)
+      frames = itera_count_growth(count, frames);
   }
   return itera_times(frames, port->frame);
 }
@@ -93,10 +95,11 @@ static void place_session(areas *a, itera_session *session) {
 static void place_staging(areas *a, itera_session *session, uint32_t index,
                           int output) {
   const itera_stream *stream = itera_program.stream;
-  itera_port port = output ? make_port(&itera_program.outputs[index],
-                                       stream ? &stream->counts[index] : NULL)
-                           : make_port(&itera_program.inputs[index], NULL);
-  port.staging = take_area(a, staging_bytes(&port), cache_line);
+  const itera_count *count = output && stream ? &stream->counts[index] : NULL;
+  itera_port port = make_port(output ? &itera_program.outputs[index]
+                                     : &itera_program.inputs[index],
+                              count);
+  port.staging = take_area(a, staging_bytes(&port, count), cache_line);
   if (a->block)
     (output ? session->outputs : session->inputs)[index] = port;
 }

@@ -10,7 +10,7 @@
 extern "C" {
 const char *itera_find_fault(const itera_program_t *program);
 uint64_t itera_count_at(const itera_count *count, uint64_t n);
-uint64_t itera_count_single(const itera_count *count);
+uint64_t itera_count_growth(const itera_count *count, uint64_t frames);
 uint64_t itera_last_position(const itera_program_t *program);
 }
 
@@ -226,10 +226,14 @@ TEST(Counts, AreTheFormula) {
   }
   EXPECT_EQ(itera_count_at(&count, UINT64_MAX), uint64_t(INT64_MAX));
   // The growth by one frame is at most ceil(ceil(1 / 2) * 5 / 3).
-  EXPECT_EQ(itera_count_single(&count), 2u);
+  EXPECT_EQ(itera_count_growth(&count, 1), 2u);
+  for (uint64_t frames = 0; frames < 9; ++frames)
+    for (uint64_t n = 0; n < 20; ++n)
+      EXPECT_LE(itera_count_at(&count, n + frames) - itera_count_at(&count, n),
+                itera_count_growth(&count, frames));
   itera_count none = {nullptr, 0};
   EXPECT_EQ(itera_count_at(&none, 7), 7u);
-  EXPECT_EQ(itera_count_single(&none), 1u);
+  EXPECT_EQ(itera_count_growth(&none, 3), 3u);
 }
 
 TEST(Counts, StreamsEndBeforeTheyOverflow) {
