@@ -146,8 +146,11 @@ KernelGroups::KernelGroups(Block &block) : block(block) {
     if (isKernelAnchor(&op))
       create(&op, &op);
   auto open = [&](Operation &op) {
+    // A condition for the whole tensor is not computed in a kernel.
+    auto isTensor = [](Type type) { return isa<RankedTensorType>(type); };
     return groupOf(&op) == kNone && isKernelElementwise(&op) &&
-           isa<RankedTensorType>(op.getResult(0).getType());
+           isTensor(op.getResult(0).getType()) &&
+           llvm::all_of(op.getOperandTypes(), isTensor);
   };
   for (Operation &op : block)
     if (open(op))

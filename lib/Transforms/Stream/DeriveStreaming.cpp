@@ -6,7 +6,10 @@
 #include "itera/Transforms/Stream/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/Support/MathExtras.h"
 
 namespace itera {
 #define GEN_PASS_DEF_DERIVESTREAMINGPASS
@@ -15,6 +18,10 @@ namespace itera {
 
 using namespace mlir;
 using namespace itera;
+
+static constexpr StringLiteral kNoTime =
+    "nothing in it says which dimension of its inputs is time; give it by "
+    "--time-dim";
 
 namespace {
 
@@ -25,7 +32,11 @@ struct DeriveStreaming : itera::impl::DeriveStreamingPassBase<DeriveStreaming> {
 private:
   LogicalResult readTimeDims(func::FuncOp forward, InputTimes &given);
   void cannotStream(Operation *op, const Twine &why);
-  void describe(const StreamPlan &plan, int64_t chunk);
+  void writeEntries(const StreamPlan &plan);
+  void describe(const StreamPlan &plan);
+
+  /// Frames of @prefill; 1: there is none.
+  int64_t frames = 1;
 };
 
 } // namespace
@@ -72,6 +83,32 @@ void DeriveStreaming::cannotStream(Operation *op, const Twine &why) {
       << "the model cannot stream: " << text;
 }
 
+/// Makes the padding of convolutions ops of its own.
+static void makePaddingExplicit(func::FuncOp function) {
+  function.walk([](ssm::ConvOp conv) {
+    SmallVector<int64_t> none(conv.getStrides().size(), 0);
+    if (conv.getPadsLow() == ArrayRef(none) &&
+        conv.getPadsHigh() == ArrayRef(none))
+      return;
+    OpBuilder b(conv);
+    SmallVector<OpFoldResult> low(2, b.getIndexAttr(0)), high(low);
+    auto type = cast<RankedTensorType>(conv.getX().getType());
+    SmallVector<int64_t> shape(type.getShape());
+    for (auto [i, pads] : llvm::enumerate(
+             llvm::zip(conv.getPadsLow(), conv.getPadsHigh()))) {
+      low.push_back(b.getIndexAttr(std::get<0>(pads)));
+      high.push_back(b.getIndexAttr(std::get<1>(pads)));
+      shape[2 + i] += std::get<0>(pads) + std::get<1>(pads);
+    }
+    Value zero = arith::ConstantOp::create(
+        b, conv.getLoc(), b.getZeroAttr(type.getElementType()));
+    conv.getXMutable().assign(tensor::PadOp::create(
+        b, conv.getLoc(), type.clone(shape), conv.getX(), low, high, zero));
+    conv.setPadsLow(none);
+    conv.setPadsHigh(none);
+  });
+}
+
 void DeriveStreaming::runOnOperation() {
   ModuleOp module = getOperation();
   auto forward = module.lookupSymbol<func::FuncOp>(ssm::kForwardName);
@@ -80,43 +117,61 @@ void DeriveStreaming::runOnOperation() {
   InputTimes given;
   if (failed(readTimeDims(forward, given)))
     return signalPassFailure();
-  SmallVector<InputTimes> answers = inferInputTimes(forward, given);
-  if (answers.empty())
-    return cannotStream(nullptr, "nothing in it says which dimension of its "
-                                 "inputs is time; give it by --time-dim");
+  // The rules want padding to be ops of its own.
+  func::FuncOp sequence = forward.clone();
+  sequence.setName("sequence");
+  module.push_back(sequence);
+  llvm::scope_exit erase([&] { sequence.erase(); });
+  makePaddingExplicit(sequence);
+  SmallVector<InputTimes> answers = inferInputTimes(sequence, given);
+  if (answers.empty()) {
+    // Most models without time were never meant to stream: no remark.
+    module->setAttr(ssm::kStreamProblemAttr,
+                    StringAttr::get(&getContext(), kNoTime));
+    return;
+  }
   StreamingProblem problem;
   for (const InputTimes &times : answers) {
-    StreamAnalysis analysis(forward);
+    StreamAnalysis analysis(sequence);
     if (failed(analysis.run(times))) {
       if (problem.why.empty())
         problem = analysis.getProblem();
       continue;
     }
-    StreamPlan plan(forward, analysis);
-    OpBuilder b(&getContext());
-    EntryBuilder entries(plan, b);
-    int64_t frames = chunk > 0 ? int64_t(chunk) : 64;
-    if (std::optional<int64_t> most = analysis.getMaxFrames())
-      frames = std::min(frames, *most);
-    if (!plan.constants.empty())
-      entries.buildBegin(ssm::kBeginName);
-    entries.buildReset(ssm::kResetName);
-    entries.buildChunk(ssm::kStepName, 1);
-    if (frames > 1)
-      entries.buildChunk(ssm::kPrefillName, frames);
-    if (llvm::any_of(forward.front().getTerminator()->getOperands(),
-                     [&](Value output) {
-                       return analysis.get(output).kind != ValueTime::frames;
-                     }))
-      entries.buildFinal(ssm::kFinalName);
-    describe(plan, frames);
+    StreamPlan plan(sequence, analysis);
+    writeEntries(plan);
+    describe(plan);
     return;
   }
   cannotStream(problem.op, problem.why);
 }
 
+void DeriveStreaming::writeEntries(const StreamPlan &plan) {
+  const StreamAnalysis &analysis = plan.analysis;
+  func::FuncOp sequence = plan.sequence;
+  OpBuilder b(&getContext());
+  EntryBuilder entries(plan, b);
+  int64_t alignment = analysis.getAlignment();
+  frames = llvm::divideCeil(chunk > 0 ? int64_t(chunk) : 64, alignment) * alignment;
+  if (std::optional<int64_t> most = analysis.getMaxFrames())
+    frames = std::min(frames, *most / alignment * alignment);
+  if (!plan.constants.empty())
+    entries.buildBegin(ssm::kBeginName);
+  entries.buildReset(ssm::kResetName);
+  entries.buildTick(ssm::kStepName, /*flush=*/false);
+  if (frames > 1)
+    entries.buildChunk(ssm::kPrefillName, frames);
+  if (analysis.getFlushFrames() > 0)
+    entries.buildTick(ssm::kFlushName, /*flush=*/true);
+  if (llvm::any_of(sequence.front().getTerminator()->getOperands(),
+                   [&](Value output) {
+                     return analysis.get(output).kind != ValueTime::frames;
+                   }))
+    entries.buildFinal(ssm::kFinalName);
+}
+
 /// The attribute `ssm.stream`.
-void DeriveStreaming::describe(const StreamPlan &plan, int64_t chunk) {
+void DeriveStreaming::describe(const StreamPlan &plan) {
   OpBuilder b(&getContext());
   const StreamAnalysis &analysis = plan.analysis;
   func::FuncOp sequence = plan.sequence;
@@ -144,14 +199,16 @@ void DeriveStreaming::describe(const StreamPlan &plan, int64_t chunk) {
     outputs.push_back(b.getDictionaryAttr(
         {number("time_dim", streams ? time.available.time.dim : -1),
          number("stride", time.available.stride),
-         number("lookahead", time.available.lookahead),
+         number("lookahead", std::max<int64_t>(time.available.lookahead, 0)),
          b.getNamedAttr("length", b.getArrayAttr(length))}));
   }
   SmallVector<NamedAttribute> all = {
       b.getNamedAttr("states", b.getArrayAttr(states)),
       b.getNamedAttr("inputs", b.getArrayAttr(inputs)),
       b.getNamedAttr("outputs", b.getArrayAttr(outputs)),
-      number("chunk", chunk)};
+      number("chunk", frames), number("warmup", analysis.getWarmup()),
+      number("alignment", analysis.getAlignment()),
+      number("flush_frames", analysis.getFlushFrames())};
   if (std::optional<int64_t> most = analysis.getMaxFrames())
     all.push_back(number("max_frames", *most));
   getOperation()->setAttr(ssm::kStreamAttr, b.getDictionaryAttr(all));

@@ -20,20 +20,26 @@ public:
   mlir::func::FuncOp buildBegin(llvm::StringRef name);
   /// @reset: from the constants to the first states.
   mlir::func::FuncOp buildReset(llvm::StringRef name);
-  /// @step, @prefill: `frames` input frames from any position (that every
-  /// stride divides) on.
+  /// @prefill: `frames` input frames at a position that every stride divides
+  /// and before which every op has had frames.
   mlir::func::FuncOp buildChunk(llvm::StringRef name, int64_t frames);
+  /// @step, and @flush: one input frame, or none after the end, at any position.
+  mlir::func::FuncOp buildTick(llvm::StringRef name, bool flush);
   /// @final: from constants and states to the outputs that are known at the
   /// end.
   mlir::func::FuncOp buildFinal(llvm::StringRef name);
 
   int64_t getFrameCount() const override { return count; }
-  bool isFirst() const override { return first; }
+  bool isFirst() const override { return mode == Mode::reset; }
   mlir::Value getFrames(unsigned operand) override;
   mlir::Value getInvariant(mlir::Value value) override;
   mlir::Value getState(unsigned index) override;
   void setState(unsigned index, mlir::Value value) override;
   mlir::Value getTail(unsigned operand) override;
+  mlir::OpFoldResult getFirstFrame() override;
+  mlir::Value isBefore(unsigned operand) override;
+  mlir::Value isBehind(unsigned operand) override;
+  mlir::Value getLength(unsigned operand) override;
 
   /// The frames number `index` and following of a value that depends on nothing
   /// with time.
@@ -41,18 +47,33 @@ public:
                              mlir::OpFoldResult index, int64_t frames);
 
 private:
-  mlir::func::FuncOp begin(llvm::StringRef name);
-  mlir::Value addArgument(mlir::func::FuncOp function, mlir::Type type,
-                          llvm::StringRef role, unsigned index);
-  void addConstants(mlir::func::FuncOp function);
-  void addStates(mlir::func::FuncOp function);
-  void finish(mlir::func::FuncOp function);
+  enum class Mode { begin, reset, chunk, step, flush, final };
+  bool isTick() const { return mode == Mode::step || mode == Mode::flush; }
+
+  void start(llvm::StringRef name, Mode mode);
+  mlir::Value addArgument(mlir::Type type, llvm::StringRef role,
+                          unsigned index);
+  void addInputs(int64_t frames);
+  void addConstants();
+  void addStates();
+  void addClock();
   void addResult(mlir::Value value, llvm::StringRef role, unsigned index);
-  void runOps();
+  mlir::func::FuncOp finish();
+
+  void runOp(mlir::Operation *op);
+  void runRegions();
+  void runGuarded(llvm::ArrayRef<mlir::Operation *> ops, mlir::Value guard);
+  mlir::Value guardOf(const Availability &available);
   void keepHistory(mlir::Value value);
   mlir::Value withHistory(mlir::Value value);
   mlir::Value initialState(const StateSpec &state);
+  void addStreamedOutputs();
+  mlir::Value delayed(mlir::Value output);
+
+  mlir::Value index(int64_t value);
+  mlir::Value clockEntry(unsigned number);
   mlir::OpFoldResult firstIndex(const Availability &available);
+  mlir::Value lengthOf(const Availability &available);
   mlir::Value slice(mlir::Value value, const TimeDim &time,
                     mlir::OpFoldResult from, int64_t size);
 
@@ -60,6 +81,7 @@ private:
   const StreamAnalysis &analysis;
   mlir::func::FuncOp sequence;
 
+  Mode mode = Mode::begin;
   mlir::func::FuncOp function;
   /// New frames, constants and values known at the end, by what they are in
   /// the whole-sequence graph.
@@ -68,10 +90,13 @@ private:
   llvm::SmallVector<mlir::Value> states, nextStates;
   llvm::SmallVector<mlir::Value> results;
   llvm::SmallVector<mlir::Attribute> resultAttrs;
-  mlir::Value clock, position;
+  mlir::Value clock;
+  /// Position and length as index values, once they are needed.
+  mlir::Value clockEntries[2];
+  /// Where the next constant goes: behind this op, or to the front.
+  mlir::Operation *lastConstant = nullptr;
   mlir::Operation *current = nullptr;
   int64_t count = 0, inputFrames = 0;
-  bool first = false;
 };
 
 } // namespace itera

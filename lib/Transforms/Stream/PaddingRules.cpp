@@ -6,23 +6,50 @@
 
 #include "itera/Dialect/SSM/SSM.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
 using namespace itera;
 
 static Value sliceFrames(OpBuilder &b, Location loc, Value value, int64_t dim,
-                         int64_t first, int64_t count) {
+                         OpFoldResult first, int64_t count) {
   RankedTensorType type = withFrames(value.getType(), {dim, 1, 1}, count);
   if (type == value.getType())
     return value;
   SmallVector<OpFoldResult> offsets(type.getRank(), b.getIndexAttr(0)), sizes,
       strides(type.getRank(), b.getIndexAttr(1));
-  offsets[dim] = b.getIndexAttr(first);
+  offsets[dim] = first;
   for (int64_t size : type.getShape())
     sizes.push_back(b.getIndexAttr(size));
   return tensor::ExtractSliceOp::create(b, loc, type, value, offsets, sizes,
                                         strides);
+}
+
+/// `inside`, or where the new frame is before or behind the frames of an operand
+/// what these functions make of the frame's number.
+static Value choose(FrameBuilder &frames, Location loc, unsigned operand,
+                    Value inside, llvm::function_ref<Value(Value)> before,
+                    llvm::function_ref<Value(Value)> behind) {
+  OpBuilder &b = frames.builder;
+  auto either = [&](Value condition, llvm::function_ref<Value(Value)> make,
+                    Value otherwise) -> Value {
+    if (!condition)
+      return otherwise;
+    Value number =
+        getValueOrCreateConstantIndexOp(b, loc, frames.getFirstFrame());
+    auto choice = scf::IfOp::create(b, loc, inside.getType(), condition, true);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToEnd(choice.thenBlock());
+    Value made = make(number);
+    scf::YieldOp::create(b, loc, made);
+    b.setInsertionPointToEnd(choice.elseBlock());
+    scf::YieldOp::create(b, loc, otherwise);
+    return choice.getResult(0);
+  };
+  return either(frames.isBefore(operand), before,
+                either(frames.isBehind(operand), behind, inside));
 }
 
 namespace {
@@ -73,10 +100,14 @@ struct Pad : StreamingOpInterface::ExternalModel<Pad, tensor::PadOp> {
     low[time.dim] = b.getIndexAttr(front);
     high[time.dim] = b.getIndexAttr(0);
     Value source = frames.getFrames(0);
-    if (source.getType() == type)
-      return {source};
     Value scalar = arith::ConstantOp::create(b, loc, value.getValue());
-    return {tensor::PadOp::create(b, loc, type, source, low, high, scalar)};
+    if (source.getType() != type)
+      source = tensor::PadOp::create(b, loc, type, source, low, high, scalar);
+    auto padding = [&](Value) -> Value {
+      return arith::ConstantOp::create(
+          b, loc, DenseElementsAttr::get(type, Attribute(value.getValue())));
+    };
+    return {choose(frames, loc, 0, source, padding, padding)};
   }
 };
 
@@ -121,26 +152,65 @@ struct Concat : StreamingOpInterface::ExternalModel<Concat, tensor::ConcatOp> {
     if (time.dim != int64_t(concat.getDim()))
       return buildResized(op, rule, frames);
     OpBuilder &b = frames.builder;
-    int64_t left = frames.getFrameCount();
-    SmallVector<Value> parts;
-    for (auto [k, operand] : llvm::enumerate(op->getOperands())) {
-      if (rule.operands[k].time) {
-        if (left > 0)
-          parts.push_back(frames.getFrames(k));
-        break;
+    Location loc = op->getLoc();
+    unsigned streamed = 0;
+    while (!rule.operands[streamed].time)
+      ++streamed;
+    OperandRange operands = op->getOperands();
+    if (frames.isFirst()) {
+      int64_t left = frames.getFrameCount();
+      SmallVector<Value> parts;
+      for (Value operand : operands.take_front(streamed)) {
+        int64_t taken = std::min(left, tensorOf(operand).getDimSize(time.dim));
+        if (taken > 0)
+          parts.push_back(sliceFrames(b, loc, frames.getInvariant(operand),
+                                      time.dim, b.getIndexAttr(0), taken));
+        left -= taken;
       }
-      if (!frames.isFirst() || left == 0)
-        continue;
-      int64_t taken = std::min(left, tensorOf(operand).getDimSize(time.dim));
-      if (taken == 0)
-        continue;
-      parts.push_back(sliceFrames(b, op->getLoc(), frames.getInvariant(operand),
-                                  time.dim, 0, taken));
-      left -= taken;
+      if (left > 0)
+        parts.push_back(frames.getFrames(streamed));
+      return {joined(b, loc, parts, time.dim)};
     }
-    if (parts.size() == 1)
-      return {parts.front()};
-    return {tensor::ConcatOp::create(b, op->getLoc(), time.dim, parts)};
+    // One frame of those at one side, by its number among them.
+    auto pick = [&](OperandRange side, Value number) -> Value {
+      SmallVector<Value> parts;
+      for (Value operand : side)
+        parts.push_back(frames.getInvariant(operand));
+      Value all = joined(b, loc, parts, time.dim);
+      Value last = arith::ConstantIndexOp::create(
+          b, loc, tensorOf(all).getDimSize(time.dim) - 1);
+      Value zero = arith::ConstantIndexOp::create(b, loc, 0);
+      number = arith::MinSIOp::create(b, loc, number, last);
+      number = arith::MaxSIOp::create(b, loc, number, zero);
+      return sliceFrames(b, loc, all, time.dim, number, 1);
+    };
+    auto isSide = [&](OperandRange side) {
+      return llvm::any_of(side, [&](Value operand) {
+        return tensorOf(operand).getDimSize(time.dim) > 0;
+      });
+    };
+    Value inside = frames.getFrames(streamed);
+    OperandRange front = operands.take_front(streamed),
+                 back = operands.drop_front(streamed + 1);
+    auto before = [&](Value number) { return pick(front, number); };
+    auto behind = [&](Value number) {
+      int64_t offset = rule.operands[streamed].window.offset;
+      Value first = arith::AddIOp::create(
+          b, loc, frames.getLength(streamed),
+          arith::ConstantIndexOp::create(b, loc, -offset));
+      return pick(back, arith::SubIOp::create(b, loc, number, first));
+    };
+    auto same = [&](Value) { return inside; };
+    if (isSide(back))
+      return {choose(frames, loc, streamed, inside, before, behind)};
+    return {choose(frames, loc, streamed, inside, before, same)};
+  }
+
+  static Value joined(OpBuilder &b, Location loc, ArrayRef<Value> parts,
+                      int64_t dim) {
+    return parts.size() == 1
+               ? parts.front()
+               : Value(tensor::ConcatOp::create(b, loc, dim, parts));
   }
 };
 

@@ -8,6 +8,8 @@
 #include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/Support/MathExtras.h"
+#include <numeric>
 
 using namespace mlir;
 using namespace itera;
@@ -64,10 +66,99 @@ LogicalResult StreamAnalysis::run(ArrayRef<std::optional<TimeDim>> inputs) {
   for (Operation &op : sequence.getBody().front().without_terminator())
     if (failed(visit(&op)))
       return failure();
+  if (failed(findRates()))
+    return failure();
+  findRegions();
   for (Operation &op : sequence.getBody().front().without_terminator())
-    if (rules.contains(&op))
-      needHistories(&op);
+    if (rules.contains(&op) && failed(needHistories(&op)))
+      return failure();
+  for (Value output : sequence.front().getTerminator()->getOperands())
+    if (get(output).kind == ValueTime::frames &&
+        get(output).available.lookahead < 0) {
+      // Frames that are known before the first input wait for it.
+      if (get(output).available.stride != 1)
+        return fail(nullptr, "an output has frames before its first input");
+      int64_t &depth = history[output];
+      depth = std::max(depth, 1 - get(output).available.lookahead);
+    }
   return success();
+}
+
+/// The least look-ahead with which a value never has more frames than a
+/// sequence of as many inputs would: floor((t - 1 - f) / s) + 1 <= L(t).
+static std::optional<int64_t> leastLookahead(const Availability &value) {
+  if (value.length.empty())
+    return value.stride == 1 ? std::optional<int64_t>(0) : std::nullopt;
+  const CountStep &step = value.length.front();
+  if (value.length.size() > 1 || step.multiply != 1 ||
+      step.divide != value.stride)
+    return std::nullopt;
+  return value.stride - 1 - step.add;
+}
+
+/// What the whole stream has to wait for, at its beginning and at its end.
+LogicalResult StreamAnalysis::findRates() {
+  Operation *end = sequence.front().getTerminator();
+  for (Operation &op : sequence.getBody().front()) {
+    auto it = available.find(&op);
+    if (it == available.end())
+      continue;
+    const Availability &value = it->second;
+    int64_t lookahead = std::max<int64_t>(value.lookahead, 0);
+    warmup = std::max(warmup, lookahead);
+    // Strides are products of small numbers: their common multiple is one.
+    alignment = std::lcm(alignment, value.stride);
+    bool delivers = llvm::any_of(op.getResults(), [&](Value result) {
+      return get(result).kind == ValueTime::atEnd ||
+             llvm::is_contained(end->getOperands(), result);
+    });
+    // Frame L(T) - 1 comes at s * (L(T) - 1) + f, and L(T) <= (T + a) / s.
+    int64_t add = value.length.empty() ? 0 : value.length.front().add;
+    if (delivers)
+      flushFrames = std::max(flushFrames, add - value.stride + lookahead + 1);
+    constexpr int64_t kMost = 1 << 20;
+    if (alignment > kMost || warmup > kMost || flushFrames > kMost)
+      return fail(&op, "needs more frames than a stream can hold back");
+  }
+  warmup = llvm::divideCeil(warmup, alignment) * alignment;
+  return success();
+}
+
+void StreamAnalysis::findRegions() {
+  unsigned region = 0;
+  Availability last;
+  for (Operation &op : sequence.getBody().front()) {
+    auto it = available.find(&op);
+    if (it == available.end())
+      continue;
+    const Availability &value = it->second;
+    bool same =
+        value.stride == last.stride &&
+        (value.lookahead == last.lookahead ||
+         (comesAlways(value) && comesAlways(last))) &&
+        (flushFrames == 0 || value.length == last.length);
+    // Without an end to wait for, what comes always is one region.
+    if (flushFrames == 0 && comesAlways(value)) {
+      regions[&op] = 0;
+      continue;
+    }
+    if (!same || region == 0)
+      ++region;
+    regions[&op] = region;
+    last = value;
+  }
+}
+
+unsigned StreamAnalysis::getRegion(Value value) const {
+  Operation *op = value.getDefiningOp();
+  return op ? getRegion(op) : 0;
+}
+
+int64_t StreamAnalysis::getAge(Operation *op, unsigned operand) const {
+  const Availability &in = get(op->getOperand(operand)).available;
+  const Availability &out = getAvailability(op);
+  return floorDiv(out.lookahead - in.lookahead, in.stride) -
+         getRule(op)->operands[operand].window.offset;
 }
 
 /// The stride, look-ahead and length of the results of `op`.
@@ -86,6 +177,11 @@ LogicalResult StreamAnalysis::meet(Operation *op, const TimeRule &rule,
         in.lookahead + in.stride * (window.offset + window.window - 1);
     one.length = in.length;
     addStep(one.length, rule.length);
+    std::optional<int64_t> least = leastLookahead(one);
+    if (!least)
+      return fail(op, "has frames at a rate that the number of inputs does "
+                      "not divide into");
+    one.lookahead = std::max(one.lookahead, *least);
     if (first) {
       result = one;
       first = false;
@@ -216,9 +312,9 @@ LogicalResult StreamAnalysis::demand(Operation *user, Value value,
   if (isa_and_nonnull<arith::ConstantOp, ssm::WeightOp>(op)) {
     if (!time.isWhole())
       return fail(user, "reads a constant along a part of a dimension");
-    // Frame j is needed after s*j + f + 1 inputs at the latest.
-    int64_t frames = timeLength(value, time);
-    int64_t end = by.stride * frames + std::max<int64_t>(by.lookahead, 0);
+    // The most inputs for which a whole stream has no more frames than it.
+    CountStep step = by.length.empty() ? CountStep() : by.length.front();
+    int64_t end = step.divide * (timeLength(value, time) + 1) - 1 - step.add;
     maxFrames = std::min(maxFrames.value_or(end), end);
     return success();
   }
@@ -243,7 +339,7 @@ int64_t StreamAnalysis::getOffset(Operation *op, unsigned operand) const {
          window.stride * floorDiv(out.lookahead, out.stride) + window.offset;
 }
 
-void StreamAnalysis::needHistories(Operation *op) {
+LogicalResult StreamAnalysis::needHistories(Operation *op) {
   for (auto [k, value] : llvm::enumerate(op->getOperands())) {
     if (get(value).kind != ValueTime::frames)
       continue;
@@ -251,6 +347,12 @@ void StreamAnalysis::needHistories(Operation *op) {
     if (getRule(op)->tail)
       depth = std::max(depth, getRule(op)->operands[k].window.window);
     else
-      depth = std::max(depth, -getOffset(op, k));
+      // From another region its newest frame, too, is history.
+      depth = std::max({depth, -getOffset(op, k),
+                        getAge(op, k) + (getRegion(op) != getRegion(value))});
+    if (depth > 0 && !get(value).available.time.isWhole())
+      return fail(op, "needs earlier frames of a dimension that time is a part "
+                      "of");
   }
+  return success();
 }

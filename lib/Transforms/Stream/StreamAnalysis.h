@@ -10,7 +10,14 @@
 //   several operands                    s must agree, f is the largest
 //
 // A negative f means that frames are known before the first input is: padding.
-// After t inputs a value has had floor((t - 1 - f) / s) + 1 frames.
+// After t inputs a value has had floor((t - 1 - f) / s) + 1 frames. These must
+// not be more than a sequence that ends there has, for a frame may not be given
+// out and then turn out to be none: f grows where a sequence is cropped behind.
+//
+// Fed one input frame at a time, a value gets its frame (t - f) / s at the
+// position t, if that is a whole number. Ops whose frames come at the same
+// positions, one after the other in the graph, form a region: it runs or it
+// does not.
 
 #ifndef ITERA_LIB_TRANSFORMS_STREAM_STREAMANALYSIS_H
 #define ITERA_LIB_TRANSFORMS_STREAM_STREAMANALYSIS_H
@@ -81,6 +88,24 @@ public:
   /// is at its end; none if there is no such.
   std::optional<int64_t> getMaxFrames() const { return maxFrames; }
 
+  /// Positions after the end at which frames still come.
+  int64_t getFlushFrames() const { return flushFrames; }
+  /// The position from which on every op has a frame whenever its stride says
+  /// so; and the number that all strides divide.
+  int64_t getWarmup() const { return warmup; }
+  int64_t getAlignment() const { return alignment; }
+  /// The region of a value with time, or of an op. Region 0 is that of the
+  /// inputs.
+  unsigned getRegion(mlir::Value value) const;
+  unsigned getRegion(mlir::Operation *op) const { return regions.lookup(op); }
+  /// Whether frames come at every position of a stream that has not ended.
+  static bool comesAlways(const Availability &available) {
+    return available.stride == 1 && available.lookahead <= 0;
+  }
+  /// How many frames before the newest one of the operand, at a position where
+  /// `op` has a frame, that frame's first one is.
+  int64_t getAge(mlir::Operation *op, unsigned operand) const;
+
   /// The first of the frames that operand `operand` brings for the new frames
   /// of `op`, counted from the operand's first new frame, when both start at an
   /// input frame that every stride divides.
@@ -93,14 +118,18 @@ private:
   mlir::LogicalResult demand(mlir::Operation *user, mlir::Value value,
                              const TimeDim &time, const Availability &by);
   mlir::LogicalResult fail(mlir::Operation *op, const llvm::Twine &why);
-  void needHistories(mlir::Operation *op);
+  mlir::LogicalResult needHistories(mlir::Operation *op);
+  mlir::LogicalResult findRates();
+  void findRegions();
 
   mlir::func::FuncOp sequence;
   llvm::DenseMap<mlir::Value, ValueTime> values;
   llvm::DenseMap<mlir::Operation *, TimeRule> rules;
   llvm::DenseMap<mlir::Operation *, Availability> available;
   llvm::DenseMap<mlir::Value, int64_t> history;
+  llvm::DenseMap<mlir::Operation *, unsigned> regions;
   std::optional<int64_t> maxFrames;
+  int64_t flushFrames = 0, warmup = 0, alignment = 1;
   StreamingProblem problem;
 };
 

@@ -153,8 +153,9 @@ SmallVector<InputTimes> itera::inferInputTimes(func::FuncOp function,
     });
   }
   auto order = candidates.takeVector();
-  llvm::stable_sort(order,
-                    [](auto &a, auto &b) { return a.second > b.second; });
+  llvm::sort(order, [](auto &a, auto &b) {
+    return a.second != b.second ? a.second > b.second : a.first < b.first;
+  });
 
   SmallVector<InputTimes> answers;
   for (auto [wanted, weight] : order) {

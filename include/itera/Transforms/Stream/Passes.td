@@ -41,7 +41,7 @@ def DeriveStreamingPass : Pass<"ssm-derive-streaming", "::mlir::ModuleOp"> {
            "Refuse an output that needs more frames ahead; -1: any">];
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
-    "::mlir::tensor::TensorDialect"];
+    "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect"];
 }
 
 #endif // ITERA_TRANSFORMS_STREAM_PASSES_TD

@@ -93,6 +93,15 @@ public:
   /// After the last frame: the last frames of operand k, as many as its window
   /// has.
   virtual mlir::Value getTail(unsigned operand) = 0;
+  /// The number of the first new frame, an index.
+  virtual mlir::OpFoldResult getFirstFrame() = 0;
+  /// Whether the new frame, a single one, is before the first frame of operand
+  /// k, or behind its last one; null where it never is.
+  virtual mlir::Value isBefore(unsigned operand) = 0;
+  virtual mlir::Value isBehind(unsigned operand) = 0;
+  /// How many frames operand k has had when the stream is at its end. Only
+  /// where isBehind() is not null.
+  virtual mlir::Value getLength(unsigned operand) = 0;
 
   mlir::OpBuilder &builder;
 };
