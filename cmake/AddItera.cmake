@@ -27,6 +27,14 @@ function(itera_target_defaults name)
   endif()
 endfunction()
 
+# A program of a sanitizer build brings its own options.
+function(itera_program_defaults name)
+  itera_target_defaults(${name})
+  if(ITERA_SANITIZERS)
+    target_sources(${name} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/SanitizerOptions.c)
+  endif()
+endfunction()
+
 # add_itera_library(NAME SOURCES... [DEPENDS target...] [LINK_LIBS lib...] [EXCEPTIONS])
 # A static library. LINK_LIBS are public: whoever links it gets them.
 # EXCEPTIONS is for the sources that talk to Halide.
@@ -47,7 +55,7 @@ endfunction()
 function(add_itera_tool name)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "LINK_LIBS")
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
-  itera_target_defaults(${name})
+  itera_program_defaults(${name})
   target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions>)
   target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS})
   set_target_properties(${name} PROPERTIES
@@ -62,7 +70,7 @@ function(add_itera_unittest name)
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
   set_target_properties(${name} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/unittests)
-  itera_target_defaults(${name})
+  itera_program_defaults(${name})
   target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS} GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 600)

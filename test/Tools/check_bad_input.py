@@ -223,6 +223,33 @@ def unknown_level(folder):
     return save(simple(), folder), ["--opt-level=7"]
 
 
+def save_text(text, folder):
+    path = os.path.join(folder, "model.mlir")
+    with open(path, "w") as file:
+        file.write(text)
+    return path
+
+
+@case("expected a function @forward")
+def text_without_forward(folder):
+    return save_text("func.func @f() { return }", folder), []
+
+
+@case("expected argument 0 to have a name, 'ssm.name'")
+def text_without_names(folder):
+    return save_text("func.func @forward(%x: tensor<4xf32>) { return }", folder), []
+
+
+@case("expected argument 0 to have a static shape, but got 'tensor<?xf32>'")
+def text_of_open_shape(folder):
+    return save_text('func.func @forward(%x: tensor<?xf32> {ssm.name = "x"}) { return }', folder), []
+
+
+@case("expected function @g to have a body")
+def text_of_an_external_function(folder):
+    return save_text("func.func @forward() { return }\nfunc.func private @g()", folder), []
+
+
 @case("--stop-after")
 def unknown_stage(folder):
     return save(simple(), folder), ["--stop-after=lunch"]

@@ -16,14 +16,21 @@ def ConvertSSMToLinalgPass : Pass<"convert-ssm-to-linalg"> {
     own. `linalg.softmax` is decomposed too, since nothing else lowers it.
 
     ```mlir
-    %y = ssm.silu %x : tensor<4xf32>
+    func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+      %y = ssm.silu %x : tensor<4xf32>
+      return %y : tensor<4xf32>
+    }
     ```
     becomes
     ```mlir
-    %n = arith.negf %x : tensor<4xf32>
-    %e = math.exp %n : tensor<4xf32>
-    %d = arith.addf %e, %one : tensor<4xf32>
-    %y = arith.divf %x, %d : tensor<4xf32>
+    func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+      %one = arith.constant dense<1.0> : tensor<4xf32>
+      %n = arith.negf %x : tensor<4xf32>
+      %e = math.exp %n : tensor<4xf32>
+      %d = arith.addf %e, %one : tensor<4xf32>
+      %y = arith.divf %x, %d : tensor<4xf32>
+      return %y : tensor<4xf32>
+    }
     ```
   }];
   let dependentDialects = [

@@ -19,15 +19,20 @@ def FoldConstantsPass : Pass<"ssm-fold-constants", "::mlir::func::FuncOp"> {
     it would take too long to compute. Linear in the size of the function.
 
     ```mlir
-    %w = ssm.weight "A_log" dense_resource<a> : tensor<128x16xf32>
-    %e = math.exp %w : tensor<128x16xf32>
-    %n = arith.negf %e : tensor<128x16xf32>
-    %y = arith.mulf %x, %n : tensor<128x16xf32>
+    func.func @f(%x: tensor<2x2xf32>) -> tensor<2x2xf32> {
+      %w = ssm.weight "w" dense<[[1.0, 2.0], [3.0, 4.0]]> : tensor<2x2xf32>
+      %n = arith.negf %w : tensor<2x2xf32>
+      %y = arith.mulf %x, %n : tensor<2x2xf32>
+      return %y : tensor<2x2xf32>
+    }
     ```
     becomes
     ```mlir
-    %n = ssm.weight "A_log.folded" dense_resource<a_folded> : tensor<128x16xf32>
-    %y = arith.mulf %x, %n : tensor<128x16xf32>
+    func.func @f(%x: tensor<2x2xf32>) -> tensor<2x2xf32> {
+      %n = arith.constant dense<[[-1.0, -2.0], [-3.0, -4.0]]> : tensor<2x2xf32>
+      %y = arith.mulf %x, %n : tensor<2x2xf32>
+      return %y : tensor<2x2xf32>
+    }
     ```
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect",
@@ -48,15 +53,31 @@ def DeduplicateWeightsPass : Pass<"ssm-deduplicate-weights", "::mlir::ModuleOp">
     Runs after `ssm-fold-constants`, which would compute the transpose again.
 
     ```mlir
-    %e = ssm.weight "embedding" dense_resource<e> : tensor<2000x64xf32>
-    %h = ssm.weight "head" dense_resource<h> : tensor<64x2000xf32>
+    func.func @f(%ids: tensor<3xi64>, %x: tensor<3x2xf32>)
+        -> (tensor<3x2xf32>, tensor<3x2xf32>) {
+      %e = ssm.weight "embedding" dense<[[1.0, 2.0], [3.0, 4.0]]> : tensor<2x2xf32>
+      %h = ssm.weight "head" dense<[[1.0, 3.0], [2.0, 4.0]]> : tensor<2x2xf32>
+      %y = ssm.embedding %ids, %e
+        : tensor<3xi64>, tensor<2x2xf32> -> tensor<3x2xf32>
+      %z = ssm.linear %x, %h
+        : tensor<3x2xf32>, tensor<2x2xf32> -> tensor<3x2xf32>
+      return %y, %z : tensor<3x2xf32>, tensor<3x2xf32>
+    }
     ```
     becomes
     ```mlir
-    %e = ssm.weight "embedding" dense_resource<e> : tensor<2000x64xf32>
-    %0 = tensor.empty() : tensor<64x2000xf32>
-    %h = linalg.transpose ins(%e : tensor<2000x64xf32>)
-        outs(%0 : tensor<64x2000xf32>) permutation = [1, 0]
+    func.func @f(%ids: tensor<3xi64>, %x: tensor<3x2xf32>)
+        -> (tensor<3x2xf32>, tensor<3x2xf32>) {
+      %e = ssm.weight "embedding" dense<[[1.0, 2.0], [3.0, 4.0]]> : tensor<2x2xf32>
+      %i = tensor.empty() : tensor<2x2xf32>
+      %h = linalg.transpose ins(%e : tensor<2x2xf32>)
+        outs(%i : tensor<2x2xf32>) permutation = [1, 0]
+      %y = ssm.embedding %ids, %e
+        : tensor<3xi64>, tensor<2x2xf32> -> tensor<3x2xf32>
+      %z = ssm.linear %x, %h
+        : tensor<3x2xf32>, tensor<2x2xf32> -> tensor<3x2xf32>
+      return %y, %z : tensor<3x2xf32>, tensor<3x2xf32>
+    }
     ```
   }];
   let dependentDialects = ["::mlir::linalg::LinalgDialect",

@@ -261,9 +261,10 @@ SmallVector<int64_t> ssm::getRowMajorStrides(ArrayRef<int64_t> shape) {
 template <typename T>
 static void copyRow(char *to, int64_t toStride, const char *from,
                     int64_t fromStride, int64_t count) {
+  constexpr int64_t kBytes = sizeof(T); // signed, as strides are
   for (int64_t i = 0; i < count; ++i)
-    std::memcpy(to + i * toStride * sizeof(T),
-                from + i * fromStride * sizeof(T), sizeof(T));
+    std::memcpy(to + i * toStride * kBytes, from + i * fromStride * kBytes,
+                kBytes);
 }
 
 void ssm::copyStrided(char *to, ArrayRef<int64_t> toStrides, const char *from,

@@ -126,4 +126,27 @@ TEST(Evaluate, ALongChainIsWalkedWithoutRecursion) {
   EXPECT_EQ(Evaluated(body).ints(), Ints{kLength});
 }
 
+// Constants go back into the IR inline when they are small or one number.
+TEST(Evaluate, ConstantsAreBuiltInTheirForm) {
+  Evaluated e("%a = arith.constant dense<3.0> : tensor<100xf32>\n" +
+              constant("b", "65", someFloats(65)) +
+              "%y = arith.negf %b : tensor<65xf32>");
+  e.context.loadDialect<SSMDialect>();
+  mlir::OpBuilder builder(&e.context);
+  builder.setInsertionPoint(e.block().getTerminator());
+  auto build = [&](mlir::Value value) {
+    return buildConstant(builder, value.getLoc(), *e.evaluator.evaluate(value),
+                         "name")
+        .getDefiningOp();
+  };
+  mlir::Value splat = e.block().front().getResult(0), y = e.value();
+  EXPECT_TRUE(llvm::isa<mlir::arith::ConstantOp>(build(splat)));
+  auto weight = llvm::dyn_cast<WeightOp>(build(y));
+  ASSERT_TRUE(weight);
+  EXPECT_EQ(weight.getName(), "name");
+  std::optional<HostTensor> again = readAttribute(weight.getValue());
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->getFloat(64), -someFloats(65)[64]);
+}
+
 } // namespace

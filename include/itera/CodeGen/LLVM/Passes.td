@@ -12,6 +12,27 @@ def CallKernelsPass : Pass<"ssm-call-kernels", "::mlir::ModuleOp"> {
     `ssm.kernel @kernels::@k(%a, %b)` becomes a call of the external function
     `itera_kernel_k`, and the module `@kernels` is dropped: its functions are
     compiled elsewhere.
+
+    ```mlir
+    func.func @f(%x: memref<4xf32>, %y: memref<4xf32>) {
+      ssm.kernel @kernels::@k(%x, %y) : (memref<4xf32>, memref<4xf32>) -> ()
+      return
+    }
+    module @kernels {
+      func.func @k(%x: tensor<4xf32>) -> tensor<4xf32> {
+        %y = ssm.silu %x : tensor<4xf32>
+        return %y : tensor<4xf32>
+      }
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: memref<4xf32>, %y: memref<4xf32>) {
+      call @itera_kernel_k(%x, %y) : (memref<4xf32>, memref<4xf32>) -> ()
+      return
+    }
+    func.func private @itera_kernel_k(memref<4xf32>, memref<4xf32>)
+    ```
   }];
   let dependentDialects = ["::mlir::func::FuncDialect"];
 }
@@ -22,6 +43,26 @@ def LowerCopiesPass : Pass<"ssm-lower-copies", "::mlir::func::FuncOp"> {
     Upstream lowers a `memref.copy` of a strided buffer to a call of a runtime
     function, which an artefact does not have. Dense copies stay: they become
     `memcpy`.
+
+    ```mlir
+    func.func @f(%x: memref<4xf32, strided<[2]>>, %y: memref<4xf32>) {
+      memref.copy %x, %y : memref<4xf32, strided<[2]>> to memref<4xf32>
+      return
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: memref<4xf32, strided<[2]>>, %y: memref<4xf32>) {
+      linalg.generic {
+          indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>],
+          iterator_types = ["parallel"]}
+        ins(%x : memref<4xf32, strided<[2]>>) outs(%y : memref<4xf32>) {
+      ^bb0(%in: f32, %out: f32):
+        linalg.yield %in : f32
+      }
+      return
+    }
+    ```
   }];
   let dependentDialects = ["::mlir::linalg::LinalgDialect"];
 }
@@ -34,6 +75,22 @@ def ApproximateMathPass : Pass<"ssm-approximate-math", "::mlir::func::FuncOp"> {
     approximations, good to about 1e-7 relative in f32; smaller float types go
     through f32. A function that remains, such as `math.exp` on f64, is an error
     that names the op.
+
+    ```mlir
+    func.func @f(%x: f32) -> f32 {
+      %y = math.rsqrt %x : f32
+      return %y : f32
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: f32) -> f32 {
+      %one = arith.constant 1.0 : f32
+      %s = math.sqrt %x : f32
+      %y = arith.divf %one, %s : f32
+      return %y : f32
+    }
+    ```
   }];
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
@@ -48,12 +105,22 @@ def GuardDivisionsPass : Pass<"ssm-guard-divisions", "::mlir::func::FuncOp"> {
     `min / -1 = min` and `min % -1 = 0`, on every target:
 
     ```mlir
-    %q = arith.divui %x, %d : i32
-    // becomes
-    %z = arith.cmpi eq, %d, %c0 : i32
-    %s = arith.select %z, %c1, %d : i32
-    %t = arith.divui %x, %s : i32
-    %q = arith.select %z, %c0, %t : i32
+    func.func @f(%x: i32, %d: i32) -> i32 {
+      %q = arith.divui %x, %d : i32
+      return %q : i32
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: i32, %d: i32) -> i32 {
+      %c0 = arith.constant 0 : i32
+      %z = arith.cmpi eq, %d, %c0 : i32
+      %c1 = arith.constant 1 : i32
+      %s = arith.select %z, %c1, %d : i32
+      %t = arith.divui %x, %s : i32
+      %q = arith.select %z, %c0, %t : i32
+      return %q : i32
+    }
     ```
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect"];
@@ -69,11 +136,17 @@ def ReplaceEmptyArgumentsPass
 
     ```mlir
     func.func @f(%a: memref<5x0xf32>) {
-      %v = memref.subview %a[...]
-    // becomes
+      linalg.exp ins(%a : memref<5x0xf32>) outs(%a : memref<5x0xf32>)
+      return
+    }
+    ```
+    becomes
+    ```mlir
     func.func @f(%a: memref<0xf32>) {
       %b = memref.alloca() : memref<5x0xf32>
-      %v = memref.subview %b[...]
+      linalg.exp ins(%b : memref<5x0xf32>) outs(%b : memref<5x0xf32>)
+      return
+    }
     ```
   }];
   let dependentDialects = ["::mlir::memref::MemRefDialect"];

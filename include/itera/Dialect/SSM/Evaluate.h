@@ -121,7 +121,8 @@ bool isSplat(const HostTensor &value);
 mlir::TypedAttr toResourceAttribute(const HostTensor &value, llvm::StringRef name);
 
 /// Builds `arith.constant` for a splat or at most `kMaxInlineElements`
-/// elements, otherwise `ssm.weight` with the given name.
+/// elements, otherwise `ssm.weight` with the given name. The dialects `arith`
+/// and `ssm` must be loaded.
 mlir::Value buildConstant(mlir::OpBuilder &builder, mlir::Location loc,
                           const HostTensor &value, llvm::StringRef name);
 

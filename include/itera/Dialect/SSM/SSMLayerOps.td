@@ -12,7 +12,10 @@ class SSM_ActivationOp<string mnemonic, string formula> : SSM_Op<mnemonic, [
   let description = "`" # formula # [{`, elementwise, any shape.
 
     ```mlir
-    %y = ssm.}] # mnemonic # [{ %x : tensor<4x8xf32>
+    func.func @f(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+      %y = ssm.}] # mnemonic # [{ %x : tensor<4x8xf32>
+      return %y : tensor<4x8xf32>
+    }
     ```
   }];
   let arguments = (ins SSM_FloatTensor:$x);
@@ -33,7 +36,10 @@ def SSM_GeluOp : SSM_Op<"gelu", [
     (Hendrycks and Gimpel 2016).
 
     ```mlir
-    %y = ssm.gelu %x : tensor<4x8xf32>
+    func.func @gelu(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+      %y = ssm.gelu tanh %x : tensor<4x8xf32>
+      return %y : tensor<4x8xf32>
+    }
     ```
   }];
   let arguments = (ins SSM_FloatTensor:$x, UnitAttr:$tanh);
@@ -58,8 +64,12 @@ def SSM_LinearOp : SSM_Op<"linear", [Pure]> {
     * (linear_c3) bias is [N].
 
     ```mlir
-    %y = ssm.linear %x, %w bias(%b : tensor<16xf32>)
-      : tensor<1x4x8xf32>, tensor<16x8xf32> -> tensor<1x4x16xf32>
+    func.func @linear(%x: tensor<1x4x8xf32>, %w: tensor<16x8xf32>,
+                      %b: tensor<16xf32>) -> tensor<1x4x16xf32> {
+      %y = ssm.linear %x, %w bias(%b : tensor<16xf32>)
+        : tensor<1x4x8xf32>, tensor<16x8xf32> -> tensor<1x4x16xf32>
+      return %y : tensor<1x4x16xf32>
+    }
     ```
   }];
   let arguments = (ins
@@ -88,7 +98,11 @@ def SSM_NormOp : SSM_Op<"norm", [
     * (norm_c1) scale and bias are [D].
 
     ```mlir
-    %y = ssm.norm rms %x scale(%s : tensor<8xf32>) epsilon 1.0e-5 : tensor<4x8xf32>
+    func.func @norm(%x: tensor<4x8xf32>, %s: tensor<8xf32>) -> tensor<4x8xf32> {
+      %y = ssm.norm rms %x scale(%s : tensor<8xf32>) epsilon 1.0e-5
+        : tensor<4x8xf32>
+      return %y : tensor<4x8xf32>
+    }
     ```
   }];
   let arguments = (ins
@@ -97,7 +111,7 @@ def SSM_NormOp : SSM_Op<"norm", [
     F32Attr:$epsilon);
   let results = (outs SSM_FloatTensor:$y);
   let assemblyFormat = [{
-    $kind $x (`scale` `(` $scale^ `:` type($scale) `)`)?
+    `` $kind $x (`scale` `(` $scale^ `:` type($scale) `)`)?
     (`bias` `(` $bias^ `:` type($bias) `)`)? `epsilon` $epsilon attr-dict
     `:` type($x)
   }];
@@ -116,8 +130,12 @@ def SSM_EmbeddingOp : SSM_Op<"embedding", [Pure]> {
     * (embedding_c1) y is indices' shape followed by D.
 
     ```mlir
-    %y = ssm.embedding %ids, %table
-      : tensor<1x4xi64>, tensor<100x8xf32> -> tensor<1x4x8xf32>
+    func.func @embedding(%ids: tensor<1x4xi64>,
+                         %table: tensor<100x8xf32>) -> tensor<1x4x8xf32> {
+      %y = ssm.embedding %ids, %table
+        : tensor<1x4xi64>, tensor<100x8xf32> -> tensor<1x4x8xf32>
+      return %y : tensor<1x4x8xf32>
+    }
     ```
   }];
   let arguments = (ins
@@ -149,8 +167,14 @@ def SSM_MoeOp : SSM_Op<"moe", [Pure, AttrSizedOperandSegments, AllTypesMatch<["x
     * (moe_c3) up_bias is [E, H] and down_bias is [E, D].
 
     ```mlir
-    %y = ssm.moe %x, %selected, %gates, %up, %down gelu
-      : tensor<4x8xf32>, tensor<4x2xi64>, tensor<4x2xf32>, tensor<3x16x8xf32>, tensor<3x8x16xf32>
+    func.func @moe(%x: tensor<4x8xf32>, %selected: tensor<4x2xi64>,
+                   %gates: tensor<4x2xf32>, %up: tensor<3x16x8xf32>,
+                   %down: tensor<3x8x16xf32>) -> tensor<4x8xf32> {
+      %y = ssm.moe %x, %selected, %gates, %up, %down gelu
+        : tensor<4x8xf32>, tensor<4x2xi64>, tensor<4x2xf32>, tensor<3x16x8xf32>,
+          tensor<3x8x16xf32>
+      return %y : tensor<4x8xf32>
+    }
     ```
   }];
   let arguments = (ins
@@ -163,7 +187,7 @@ def SSM_MoeOp : SSM_Op<"moe", [Pure, AttrSizedOperandSegments, AllTypesMatch<["x
     $x `,` $selected `,` $gates `,` $up `,` $down
     (`up_bias` `(` $up_bias^ `:` type($up_bias) `)`)?
     (`down_bias` `(` $down_bias^ `:` type($down_bias) `)`)?
-    $activation attr-dict
+    `` $activation attr-dict
     `:` type($x) `,` type($selected) `,` type($gates) `,` type($up) `,` type($down)
   }];
   let hasVerifier = 1;

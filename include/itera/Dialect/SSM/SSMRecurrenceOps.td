@@ -21,8 +21,12 @@ def SSM_LinearRecurrenceOp : SSM_Op<"linear_recurrence", [
     * (linear_recurrence_c2) `init` and `last` are `u` without `dim`.
 
     ```mlir
-    %h, %last = ssm.linear_recurrence %a, %u, %h0 dim 1
-      : tensor<2x16x8xf32>, tensor<2x8xf32>
+    func.func @recurrence(%a: tensor<2x16x8xf32>, %u: tensor<2x16x8xf32>,
+        %h0: tensor<2x8xf32>) -> (tensor<2x16x8xf32>, tensor<2x8xf32>) {
+      %h, %last = ssm.linear_recurrence %a, %u, %h0 dim 1
+        : tensor<2x16x8xf32>, tensor<2x8xf32>
+      return %h, %last : tensor<2x16x8xf32>, tensor<2x8xf32>
+    }
     ```
   }];
   let arguments = (ins
@@ -59,9 +63,16 @@ def SSM_SelectiveScanOp : SSM_Op<"selective_scan", [
     * (selective_scan_c3) init and last are [B, D, N]; D is [D].
 
     ```mlir
-    %y, %last = ssm.selective_scan x(%x) dt(%dt) A(%A) B(%B) C(%C) init(%h0)
-        D(%D : tensor<8xf32>)
-      : tensor<1x16x8xf32>, tensor<8x4xf32>, tensor<1x16x4xf32>, tensor<1x8x4xf32>
+    func.func @scan(%x: tensor<1x16x8xf32>, %dt: tensor<1x16x8xf32>,
+        %A: tensor<8x4xf32>, %B: tensor<1x16x4xf32>, %C: tensor<1x16x4xf32>,
+        %D: tensor<8xf32>, %h0: tensor<1x8x4xf32>)
+        -> (tensor<1x16x8xf32>, tensor<1x8x4xf32>) {
+      %y, %last = ssm.selective_scan x(%x) dt(%dt) A(%A) B(%B) C(%C) init(%h0)
+          D(%D : tensor<8xf32>)
+        : tensor<1x16x8xf32>, tensor<8x4xf32>, tensor<1x16x4xf32>,
+          tensor<1x8x4xf32>
+      return %y, %last : tensor<1x16x8xf32>, tensor<1x8x4xf32>
+    }
     ```
   }];
   let arguments = (ins
@@ -96,8 +107,12 @@ def SSM_CausalConv1dOp : SSM_Op<"causal_conv1d", [
     * (causal_conv1d_c4) activation is none or silu.
 
     ```mlir
-    %y = ssm.causal_conv1d %x, %w bias(%b : tensor<8xf32>) silu
-      : tensor<1x16x8xf32>, tensor<8x4xf32>
+    func.func @conv(%x: tensor<1x16x8xf32>, %w: tensor<8x4xf32>,
+                    %b: tensor<8xf32>) -> tensor<1x16x8xf32> {
+      %y = ssm.causal_conv1d %x, %w bias(%b : tensor<8xf32>) silu
+        : tensor<1x16x8xf32>, tensor<8x4xf32>
+      return %y : tensor<1x16x8xf32>
+    }
     ```
   }];
   let arguments = (ins
@@ -107,7 +122,7 @@ def SSM_CausalConv1dOp : SSM_Op<"causal_conv1d", [
   let results = (outs SSM_FloatTensor:$y);
   let assemblyFormat = [{
     $x `,` $weight (`bias` `(` $bias^ `:` type($bias) `)`)?
-    (`past` `(` $past^ `:` type($past) `)`)? $activation attr-dict
+    (`past` `(` $past^ `:` type($past) `)`)? `` $activation attr-dict
     `:` type($x) `,` type($weight)
   }];
   let hasVerifier = 1;

@@ -33,14 +33,18 @@ def SSM_ScanOp : SSM_Op<"scan", [
     * (scan_c5) one stack_dims entry per stacked result, within its rank.
 
     ```mlir
-    %last, %h = ssm.scan init(%h0 : tensor<4xf32>)
-        sequences(%a, %u : tensor<16x4xf32>, tensor<16x4xf32>) length 16 {
-    ^bb0(%s: tensor<4xf32>, %at: tensor<4xf32>, %ut: tensor<4xf32>):
-      %m = arith.mulf %at, %s : tensor<4xf32>
-      %n = arith.addf %m, %ut : tensor<4xf32>
-      ssm.yield %n, %n : tensor<4xf32>, tensor<4xf32>
-    } {sequence_dims = array<i64: 0, 0>, stack_dims = array<i64: 0>}
-      -> tensor<4xf32>, tensor<16x4xf32>
+    func.func @scan(%h0: tensor<4xf32>, %a: tensor<16x4xf32>,
+        %u: tensor<16x4xf32>) -> (tensor<4xf32>, tensor<16x4xf32>) {
+      %last, %h = ssm.scan init(%h0 : tensor<4xf32>)
+          sequences(%a, %u : tensor<16x4xf32>, tensor<16x4xf32>) length 16 {
+      ^bb0(%s: tensor<4xf32>, %at: tensor<4xf32>, %ut: tensor<4xf32>):
+        %m = arith.mulf %at, %s : tensor<4xf32>
+        %n = arith.addf %m, %ut : tensor<4xf32>
+        ssm.yield %n, %n : tensor<4xf32>, tensor<4xf32>
+      } {sequence_dims = array<i64: 0, 0>, stack_dims = array<i64: 0>}
+        -> tensor<4xf32>, tensor<16x4xf32>
+      return %last, %h : tensor<4xf32>, tensor<16x4xf32>
+    }
     ```
   }];
   let arguments = (ins
@@ -83,6 +87,18 @@ def SSM_YieldOp : SSM_Op<"yield", [
   let summary = "End one step of a scan";
   let description = [{
     Yields the next states, then what the step adds to each stacked output.
+
+    ```mlir
+    func.func @sum(%zero: tensor<4xf32>, %x: tensor<16x4xf32>) -> tensor<4xf32> {
+      %sum = ssm.scan init(%zero : tensor<4xf32>)
+          sequences(%x : tensor<16x4xf32>) length 16 {
+      ^bb0(%s: tensor<4xf32>, %xt: tensor<4xf32>):
+        %n = arith.addf %s, %xt : tensor<4xf32>
+        ssm.yield %n : tensor<4xf32>
+      } {sequence_dims = array<i64: 0>, stack_dims = array<i64>} -> tensor<4xf32>
+      return %sum : tensor<4xf32>
+    }
+    ```
   }];
   let arguments = (ins Variadic<AnyType>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";

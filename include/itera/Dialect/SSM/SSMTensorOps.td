@@ -21,9 +21,14 @@ def SSM_ConvOp : SSM_Op<"conv", [Pure]> {
     * (conv_c4) the result has the shape of the formula.
 
     ```mlir
-    %y = ssm.conv %x, %w {dilations = array<i64: 1>, groups = 8 : i64,
-        pads_high = array<i64: 3>, pads_low = array<i64: 3>, strides = array<i64: 1>}
-      : tensor<1x8x16xf32>, tensor<8x1x4xf32> -> tensor<1x8x19xf32>
+    func.func @conv(%x: tensor<1x8x16xf32>,
+                    %w: tensor<8x1x4xf32>) -> tensor<1x8x19xf32> {
+      %y = ssm.conv %x, %w {dilations = array<i64: 1>, groups = 8 : i64,
+          pads_high = array<i64: 3>, pads_low = array<i64: 3>,
+          strides = array<i64: 1>}
+        : tensor<1x8x16xf32>, tensor<8x1x4xf32> -> tensor<1x8x19xf32>
+      return %y : tensor<1x8x19xf32>
+    }
     ```
   }];
   let arguments = (ins
@@ -46,7 +51,10 @@ def SSM_CumsumOp : SSM_Op<"cumsum", [Pure, SameOperandsAndResultType]> {
     from the end when `reverse`.
 
     ```mlir
-    %y = ssm.cumsum %x dim 1 : tensor<2x8xf32>
+    func.func @cumsum(%x: tensor<2x8xf32>) -> tensor<2x8xf32> {
+      %y = ssm.cumsum %x dim 1 exclusive : tensor<2x8xf32>
+      return %y : tensor<2x8xf32>
+    }
     ```
   }];
   let arguments = (ins SSM_Tensor:$x, I64Attr:$dim, UnitAttr:$exclusive,
@@ -63,7 +71,10 @@ def SSM_ReverseOp : SSM_Op<"reverse", [Pure, SameOperandsAndResultType]> {
   let summary = "Reverse the order along some dimensions";
   let description = [{
     ```mlir
-    %y = ssm.reverse %x dims [1] : tensor<2x8xf32>
+    func.func @reverse(%x: tensor<2x8xf32>) -> tensor<2x8xf32> {
+      %y = ssm.reverse %x dims [1] : tensor<2x8xf32>
+      return %y : tensor<2x8xf32>
+    }
     ```
   }];
   let arguments = (ins SSM_Tensor:$x, DenseI64ArrayAttr:$dims);
@@ -84,8 +95,12 @@ def SSM_GatherOp : SSM_Op<"gather", [Pure]> {
     * (gather_c1) the result has that shape.
 
     ```mlir
-    %y = ssm.gather %data, %indices dim 0
-      : tensor<8x4xf32>, tensor<3xi64> -> tensor<3x4xf32>
+    func.func @gather(%data: tensor<8x4xf32>,
+                      %indices: tensor<3xi64>) -> tensor<3x4xf32> {
+      %y = ssm.gather %data, %indices dim 0
+        : tensor<8x4xf32>, tensor<3xi64> -> tensor<3x4xf32>
+      return %y : tensor<3x4xf32>
+    }
     ```
   }];
   let arguments = (ins SSM_Tensor:$data, SSM_IntegerTensor:$indices, I64Attr:$dim);
@@ -105,8 +120,12 @@ def SSM_GatherElementsOp : SSM_Op<"gather_elements", [Pure]> {
     `data`. Indices as in `ssm.gather`.
 
     ```mlir
-    %y = ssm.gather_elements %data, %indices dim 1
-      : tensor<2x8xf32>, tensor<2x3xi64> -> tensor<2x3xf32>
+    func.func @gather(%data: tensor<2x8xf32>,
+                      %indices: tensor<2x3xi64>) -> tensor<2x3xf32> {
+      %y = ssm.gather_elements %data, %indices dim 1
+        : tensor<2x8xf32>, tensor<2x3xi64> -> tensor<2x3xf32>
+      return %y : tensor<2x3xf32>
+    }
     ```
   }];
   let arguments = (ins SSM_Tensor:$data, SSM_IntegerTensor:$indices, I64Attr:$dim);
@@ -126,8 +145,12 @@ def SSM_GatherNdOp : SSM_Op<"gather_nd", [Pure]> {
     as in `ssm.gather`.
 
     ```mlir
-    %y = ssm.gather_nd %data, %indices
-      : tensor<8x4xf32>, tensor<3x1xi64> -> tensor<3x4xf32>
+    func.func @gather(%data: tensor<8x4xf32>,
+                      %indices: tensor<3x1xi64>) -> tensor<3x4xf32> {
+      %y = ssm.gather_nd %data, %indices
+        : tensor<8x4xf32>, tensor<3x1xi64> -> tensor<3x4xf32>
+      return %y : tensor<3x4xf32>
+    }
     ```
   }];
   let arguments = (ins SSM_Tensor:$data, SSM_IntegerTensor:$indices,
@@ -152,8 +175,12 @@ def SSM_ScatterNdOp : SSM_Op<"scatter_nd", [Pure, AllTypesMatch<["data", "y"]>]>
     * (scatter_nd_c1) updates has the shape given above.
 
     ```mlir
-    %y = ssm.scatter_nd %data, %indices, %updates replace
-      : tensor<8x4xf32>, tensor<3x1xi64>, tensor<3x4xf32>
+    func.func @scatter(%data: tensor<8x4xf32>, %indices: tensor<3x1xi64>,
+                       %updates: tensor<3x4xf32>) -> tensor<8x4xf32> {
+      %y = ssm.scatter_nd %data, %indices, %updates replace
+        : tensor<8x4xf32>, tensor<3x1xi64>, tensor<3x4xf32>
+      return %y : tensor<8x4xf32>
+    }
     ```
   }];
   let arguments = (ins SSM_Tensor:$data, SSM_IntegerTensor:$indices,
@@ -162,7 +189,7 @@ def SSM_ScatterNdOp : SSM_Op<"scatter_nd", [Pure, AllTypesMatch<["data", "y"]>]>
   let results = (outs SSM_Tensor:$y);
   let assemblyFormat = [{
     $data `,` $indices `,` $updates (`valid` `(` $valid^ `:` type($valid) `)`)?
-    $kind attr-dict `:` type($data) `,` type($indices) `,` type($updates)
+    `` $kind attr-dict `:` type($data) `,` type($indices) `,` type($updates)
   }];
   let hasVerifier = 1;
 }
@@ -175,15 +202,19 @@ def SSM_ScatterElementsOp : SSM_Op<"scatter_elements", [
     shape. Indices outside of `data` are skipped.
 
     ```mlir
-    %y = ssm.scatter_elements %data, %indices, %updates dim 1 replace
-      : tensor<2x8xf32>, tensor<2x3xi64>, tensor<2x3xf32>
+    func.func @scatter(%data: tensor<2x8xf32>, %indices: tensor<2x3xi64>,
+                       %updates: tensor<2x3xf32>) -> tensor<2x8xf32> {
+      %y = ssm.scatter_elements %data, %indices, %updates dim 1 replace
+        : tensor<2x8xf32>, tensor<2x3xi64>, tensor<2x3xf32>
+      return %y : tensor<2x8xf32>
+    }
     ```
   }];
   let arguments = (ins SSM_Tensor:$data, SSM_IntegerTensor:$indices,
     SSM_Tensor:$updates, I64Attr:$dim, SSM_ScatterKindAttr:$kind);
   let results = (outs SSM_Tensor:$y);
   let assemblyFormat = [{
-    $data `,` $indices `,` $updates `dim` $dim $kind attr-dict
+    $data `,` $indices `,` $updates `dim` $dim `` $kind attr-dict
     `:` type($data) `,` type($indices) `,` type($updates)
   }];
   let hasVerifier = 1;
@@ -196,8 +227,11 @@ def SSM_TopKOp : SSM_Op<"top_k", [Pure]> {
     or smallest first with `smallest`; equal values by lower index first.
 
     ```mlir
-    %v, %i = ssm.top_k %x dim 1
-      : tensor<2x8xf32> -> tensor<2x3xf32>, tensor<2x3xi64>
+    func.func @top_3(%x: tensor<2x8xf32>) -> (tensor<2x3xf32>, tensor<2x3xi64>) {
+      %v, %i = ssm.top_k %x dim 1
+        : tensor<2x8xf32> -> tensor<2x3xf32>, tensor<2x3xi64>
+      return %v, %i : tensor<2x3xf32>, tensor<2x3xi64>
+    }
     ```
   }];
   let arguments = (ins SSM_Tensor:$x, I64Attr:$dim, UnitAttr:$smallest);
@@ -217,7 +251,10 @@ def SSM_NonzeroOp : SSM_Op<"nonzero", [Pure]> {
     nonzero elements in row-major order; the other columns are zero.
 
     ```mlir
-    %i, %n = ssm.nonzero %x : tensor<2x8xi1> -> tensor<2x16xi64>, tensor<i64>
+    func.func @nonzero(%x: tensor<2x8xi1>) -> (tensor<2x16xi64>, tensor<i64>) {
+      %i, %n = ssm.nonzero %x : tensor<2x8xi1> -> tensor<2x16xi64>, tensor<i64>
+      return %i, %n : tensor<2x16xi64>, tensor<i64>
+    }
     ```
   }];
   let arguments = (ins SSM_Tensor:$x);

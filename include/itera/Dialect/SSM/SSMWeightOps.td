@@ -19,7 +19,14 @@ def SSM_WeightOp : SSM_Op<"weight", [Pure, AllTypesMatch<["value", "result"]>]> 
     * (weight_c1) value is a dense resource or a dense constant.
 
     ```mlir
-    %w = ssm.weight "layers.0.in_proj" dense_resource<w0> : tensor<2x2xf32>
+    func.func @weight() -> tensor<2x2xf32> {
+      %w = ssm.weight "layers.0.in_proj"
+          dense_resource<in_proj> : tensor<2x2xf32>
+      return %w : tensor<2x2xf32>
+    }
+    {-# dialect_resources: { builtin: {
+      in_proj: "0x040000000000803F000000400000404000008040"
+    } } #-}
     ```
   }];
   let arguments = (ins StrAttr:$name, TypedAttrInterface:$value,
@@ -43,8 +50,17 @@ def SSM_KernelOp : SSM_Op<"kernel", [
     * (kernel_c1) callee is a function whose type matches.
 
     ```mlir
-    %y = ssm.kernel @kernels::@add(%a, %b)
-      : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+    func.func @add(%a: tensor<4xf32>, %b: tensor<4xf32>) -> tensor<4xf32> {
+      %y = ssm.kernel @kernels::@add_0(%a, %b)
+        : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+      return %y : tensor<4xf32>
+    }
+    module @kernels {
+      func.func @add_0(%a: tensor<4xf32>, %b: tensor<4xf32>) -> tensor<4xf32> {
+        %y = arith.addf %a, %b : tensor<4xf32>
+        return %y : tensor<4xf32>
+      }
+    }
     ```
   }];
   let arguments = (ins SymbolRefAttr:$callee, Variadic<AnyType>:$arguments);

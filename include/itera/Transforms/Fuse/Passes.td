@@ -30,16 +30,25 @@ def FormKernelsPass : Pass<"ssm-form-kernels", "::mlir::ModuleOp"> {
     Ops without a kernel form (gathers, sorts, `ssm.scan`, integer work) stay.
 
     ```mlir
-    %y = ssm.linear %x, %w : tensor<4x8xf32>, tensor<16x8xf32> -> tensor<4x16xf32>
-    %z = ssm.silu %y : tensor<4x16xf32>
+    func.func @f(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>) -> tensor<4x16xf32> {
+      %y = ssm.linear %x, %w
+        : tensor<4x8xf32>, tensor<16x8xf32> -> tensor<4x16xf32>
+      %z = ssm.silu %y : tensor<4x16xf32>
+      return %z : tensor<4x16xf32>
+    }
     ```
     becomes
     ```mlir
-    %z = ssm.kernel @kernels::@linear_0(%x, %w)
-      : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+    func.func @f(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>) -> tensor<4x16xf32> {
+      %z = ssm.kernel @kernels::@linear_0(%x, %w)
+        : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+      return %z : tensor<4x16xf32>
+    }
     module @kernels {
-      func.func @linear_0(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>) -> tensor<4x16xf32> {
-        %y = ssm.linear %x, %w : tensor<4x8xf32>, tensor<16x8xf32> -> tensor<4x16xf32>
+      func.func @linear_0(%x: tensor<4x8xf32>,
+                          %w: tensor<16x8xf32>) -> tensor<4x16xf32> {
+        %y = ssm.linear %x, %w
+          : tensor<4x8xf32>, tensor<16x8xf32> -> tensor<4x16xf32>
         %z = ssm.silu %y : tensor<4x16xf32>
         return %z : tensor<4x16xf32>
       }
@@ -65,12 +74,12 @@ def ExpandMoePass : Pass<"ssm-expand-moe", "::mlir::func::FuncOp"> {
     experts, J slots per token), but as matrix products. Where that is more
     than `max-experts-per-slot`, the op stays and follows its routing.
 
-    ```mlir
+    ```text
     %y = ssm.moe %x, %selected, %gates, %up, %down gelu
       : tensor<4x8xf32>, tensor<4x2xi64>, tensor<4x2xf32>, tensor<3x16x8xf32>, tensor<3x8x16xf32>
     ```
     becomes, with %gate [4, 48] the gate of each expert's hidden units,
-    ```mlir
+    ```text
     %h = ssm.linear %x, %all_up : tensor<4x8xf32>, tensor<48x8xf32> -> tensor<4x48xf32>
     %a = ssm.gelu %h : tensor<4x48xf32>
     %m = arith.mulf %a, %gate : tensor<4x48xf32>
@@ -96,13 +105,25 @@ def PackWeightsPass : Pass<"ssm-pack-weights", "::mlir::ModuleOp"> {
     weight reads the packed copy too, so that tied weights stay one.
 
     ```mlir
-    %w = ssm.weight "w" dense_resource<w> : tensor<20x8xf32>
-    %y = ssm.linear %x, %w : tensor<4x8xf32>, tensor<20x8xf32> -> tensor<4x20xf32>
+    // itera-opt --ssm-pack-weights=rows=8,2
+    func.func @f(%x: tensor<4x1xf32>) -> tensor<4x3xf32> {
+      %w = ssm.weight "w" dense<[[1.0], [2.0], [3.0]]> : tensor<3x1xf32>
+      %y = ssm.linear %x, %w
+        : tensor<4x1xf32>, tensor<3x1xf32> -> tensor<4x3xf32>
+      return %y : tensor<4x3xf32>
+    }
     ```
-    becomes, with rows=16,8,
+    becomes
     ```mlir
-    %w = ssm.weight "w.packed" dense_resource<w_packed> : tensor<3x8x8xf32>
-    %y = ssm.linear %x, %w : tensor<4x8xf32>, tensor<3x8x8xf32> -> tensor<4x20xf32>
+    func.func @f(%x: tensor<4x1xf32>) -> tensor<4x3xf32> {
+      %w = ssm.weight "w.packed" dense_resource<w.packed> : tensor<2x1x2xf32>
+      %y = ssm.linear %x, %w
+        : tensor<4x1xf32>, tensor<2x1x2xf32> -> tensor<4x3xf32>
+      return %y : tensor<4x3xf32>
+    }
+    {-# dialect_resources: { builtin: {
+      w.packed: "0x040000000000803F000000400000404000000000"
+    } } #-}
     ```
   }];
   let options = [

@@ -17,13 +17,25 @@ def PlaceWeightsPass : Pass<"ssm-place-weights", "::mlir::ModuleOp"> {
 
     ```mlir
     func.func @forward(%x: tensor<2xf32>) -> tensor<2xf32> {
-      %w = ssm.weight "w" dense_resource<w> : tensor<2xf32>
+      %w = ssm.weight "w" dense<[1.0, 2.0]> : tensor<2xf32>
+      %y = arith.addf %x, %w : tensor<2xf32>
+      return %y : tensor<2xf32>
+    }
     ```
     becomes
     ```mlir
-    func.func @forward(%x: tensor<2xf32>, %weights: memref<64xi8>) -> tensor<2xf32> {
-      %v = memref.view %weights[%c0][] : memref<64xi8> to memref<2xf32>
-      %w = bufferization.to_tensor %v restrict : memref<2xf32> to tensor<2xf32>
+    module attributes {ssm.weight_bytes = 64 : i64, ssm.weights = [
+        {offset = 0 : i64, value = dense<[1.0, 2.0]> : tensor<2xf32>}
+      ]} {
+      func.func @forward(%x: tensor<2xf32>,
+          %weights: memref<64xi8> {ssm.weight_image}) -> tensor<2xf32> {
+        %c0 = arith.constant 0 : index
+        %v = memref.view %weights[%c0][] : memref<64xi8> to memref<2xf32>
+        %w = bufferization.to_tensor %v restrict : memref<2xf32> to tensor<2xf32>
+        %y = arith.addf %x, %w : tensor<2xf32>
+        return %y : tensor<2xf32>
+      }
+    }
     ```
   }];
   let dependentDialects = [
@@ -38,6 +50,25 @@ def PrepareBufferizationPass : Pass<"ssm-prepare-bufferization", "::mlir::func::
     becomes a fill, so that it takes no space in the artefact; `tensor.pad`
     with a constant becomes a fill and an insert. A power with a small constant
     exponent becomes products, while the exponent can still be seen.
+
+    ```mlir
+    func.func @f(%x: tensor<1x4xf32>, %y: tensor<2x4xf32>) -> tensor<3x4xf32> {
+      %z = tensor.concat dim(0) %x, %y
+        : (tensor<1x4xf32>, tensor<2x4xf32>) -> tensor<3x4xf32>
+      return %z : tensor<3x4xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: tensor<1x4xf32>, %y: tensor<2x4xf32>) -> tensor<3x4xf32> {
+      %i = tensor.empty() : tensor<3x4xf32>
+      %j = tensor.insert_slice %x into %i[0, 0] [1, 4] [1, 1]
+        : tensor<1x4xf32> into tensor<3x4xf32>
+      %z = tensor.insert_slice %y into %j[1, 0] [2, 4] [1, 1]
+        : tensor<2x4xf32> into tensor<3x4xf32>
+      return %z : tensor<3x4xf32>
+    }
+    ```
   }];
   let dependentDialects = [
     "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
@@ -54,6 +85,23 @@ def BufferizePass : Pass<"ssm-bufferize", "::mlir::ModuleOp"> {
 
     Without `analyze` every write goes to a copy of its destination: more
     copies, but a cost that is linear in the size of the function.
+
+    ```mlir
+    func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+      %i = tensor.empty() : tensor<4xf32>
+      %y = linalg.exp ins(%x : tensor<4xf32>) outs(%i : tensor<4xf32>)
+        -> tensor<4xf32>
+      return %y : tensor<4xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: memref<4xf32>) -> memref<4xf32> {
+      %y = memref.alloc() {alignment = 64 : i64} : memref<4xf32>
+      linalg.exp ins(%x : memref<4xf32>) outs(%y : memref<4xf32>)
+      return %y : memref<4xf32>
+    }
+    ```
   }];
   let options = [
     Option<"analyze", "analyze", "bool", "true",
@@ -75,11 +123,23 @@ def PlanMemoryPass : Pass<"ssm-plan-memory", "::mlir::ModuleOp"> {
     of it.
 
     ```mlir
-    %a = memref.alloc() : memref<4xf32>
+    func.func @forward(%x: memref<4xf32>, %y: memref<4xf32>) {
+      %a = memref.alloc() : memref<4xf32>
+      linalg.exp ins(%x : memref<4xf32>) outs(%a : memref<4xf32>)
+      linalg.exp ins(%a : memref<4xf32>) outs(%y : memref<4xf32>)
+      return
+    }
     ```
     becomes
     ```mlir
-    %a = memref.view %scratch[%c0][] : memref<64xi8> to memref<4xf32>
+    func.func @forward(%x: memref<4xf32>, %y: memref<4xf32>,
+                       %scratch: memref<64xi8> {ssm.scratch}) {
+      %c0 = arith.constant 0 : index
+      %a = memref.view %scratch[%c0][] : memref<64xi8> to memref<4xf32>
+      linalg.exp ins(%x : memref<4xf32>) outs(%a : memref<4xf32>)
+      linalg.exp ins(%a : memref<4xf32>) outs(%y : memref<4xf32>)
+      return
+    }
     ```
   }];
   let dependentDialects = [

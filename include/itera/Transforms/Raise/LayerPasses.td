@@ -22,12 +22,18 @@ def RecognizeActivationsPass : RecognizePass<"ssm-recognize-activations"> {
     the guard x > 20 ? x : softplus(x) and clamps that never act.
 
     ```mlir
-    %s = ssm.sigmoid %x : tensor<4x8xf32>
-    %y = arith.mulf %x, %s : tensor<4x8xf32>
+    func.func @f(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+      %s = ssm.sigmoid %x : tensor<4x8xf32>
+      %y = arith.mulf %x, %s : tensor<4x8xf32>
+      return %y : tensor<4x8xf32>
+    }
     ```
     becomes
     ```mlir
-    %y = ssm.silu %x : tensor<4x8xf32>
+    func.func @f(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+      %y = ssm.silu %x : tensor<4x8xf32>
+      return %y : tensor<4x8xf32>
+    }
     ```
   }];
 }
@@ -40,15 +46,29 @@ def RecognizeNormsPass : RecognizePass<"ssm-recognize-norms"> {
     constant bias along the last dimension that follow directly.
 
     ```mlir
-    %mean = ... // mean of %x * %x over the last dimension
-    %e = arith.addf %mean, %epsilon : tensor<4xf32>
-    %d = math.rsqrt %e : tensor<4xf32>
-    %b = linalg.broadcast ins(%d : tensor<4xf32>) outs(%i : tensor<4x8xf32>) dimensions = [1]
-    %y = arith.mulf %x, %b : tensor<4x8xf32>
+    func.func @f(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+      %zero = arith.constant dense<0.0> : tensor<4xf32>
+      %eight = arith.constant dense<8.0> : tensor<4xf32>
+      %epsilon = arith.constant dense<1.0e-5> : tensor<4xf32>
+      %squares = arith.mulf %x, %x : tensor<4x8xf32>
+      %sum = linalg.reduce { arith.addf } ins(%squares : tensor<4x8xf32>)
+        outs(%zero : tensor<4xf32>) dimensions = [1]
+      %mean = arith.divf %sum, %eight : tensor<4xf32>
+      %e = arith.addf %mean, %epsilon : tensor<4xf32>
+      %d = math.rsqrt %e : tensor<4xf32>
+      %i = tensor.empty() : tensor<4x8xf32>
+      %b = linalg.broadcast ins(%d : tensor<4xf32>) outs(%i : tensor<4x8xf32>)
+        dimensions = [1]
+      %y = arith.mulf %x, %b : tensor<4x8xf32>
+      return %y : tensor<4x8xf32>
+    }
     ```
     becomes
     ```mlir
-    %y = ssm.norm rms %x epsilon 1.0e-5 : tensor<4x8xf32>
+    func.func @f(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+      %y = ssm.norm rms %x epsilon 1.0e-5 : tensor<4x8xf32>
+      return %y : tensor<4x8xf32>
+    }
     ```
   }];
 }
@@ -63,14 +83,28 @@ def RecognizeLinearPass : RecognizePass<"ssm-recognize-linear"> {
     directly is taken in. A convolution by a kernel of one point is raised too.
 
     ```mlir
-    %y = linalg.contract indexing_maps = [
-        affine_map<(t, n, k) -> (t, k)>, affine_map<(t, n, k) -> (k, n)>, affine_map<(t, n, k) -> (t, n)>]
-      ins(%x, %w : tensor<4x8xf32>, tensor<8x16xf32>) outs(%zero : tensor<4x16xf32>) -> tensor<4x16xf32>
+    func.func @f(%x: tensor<4x8xf32>) -> tensor<4x16xf32> {
+      %w = ssm.weight "w" dense<1.0> : tensor<8x16xf32>
+      %zero = arith.constant dense<0.0> : tensor<4x16xf32>
+      %y = linalg.contract indexing_maps = [
+          affine_map<(t, n, k) -> (t, k)>, affine_map<(t, n, k) -> (k, n)>,
+          affine_map<(t, n, k) -> (t, n)>]
+        ins(%x, %w : tensor<4x8xf32>, tensor<8x16xf32>)
+        outs(%zero : tensor<4x16xf32>) -> tensor<4x16xf32>
+      return %y : tensor<4x16xf32>
+    }
     ```
     becomes
     ```mlir
-    %t = linalg.transpose ins(%w : tensor<8x16xf32>) outs(%i : tensor<16x8xf32>) permutation = [1, 0]
-    %y = ssm.linear %x, %t : tensor<4x8xf32>, tensor<16x8xf32> -> tensor<4x16xf32>
+    func.func @f(%x: tensor<4x8xf32>) -> tensor<4x16xf32> {
+      %w = ssm.weight "w" dense<1.0> : tensor<8x16xf32>
+      %i = tensor.empty() : tensor<16x8xf32>
+      %t = linalg.transpose ins(%w : tensor<8x16xf32>)
+        outs(%i : tensor<16x8xf32>) permutation = [1, 0]
+      %y = ssm.linear %x, %t
+        : tensor<4x8xf32>, tensor<16x8xf32> -> tensor<4x16xf32>
+      return %y : tensor<4x16xf32>
+    }
     ```
   }];
 }
@@ -79,11 +113,21 @@ def RecognizeEmbeddingPass : RecognizePass<"ssm-recognize-embedding"> {
   let summary = "Name gathers of rows of a constant table";
   let description = [{
     ```mlir
-    %y = ssm.gather %w, %ids dim 0 : tensor<100x8xf32>, tensor<1x4xi64> -> tensor<1x4x8xf32>
+    func.func @f(%ids: tensor<3xi64>) -> tensor<3x2xf32> {
+      %w = ssm.weight "w" dense<[[1.0, 2.0], [3.0, 4.0]]> : tensor<2x2xf32>
+      %y = ssm.gather %w, %ids dim 0
+        : tensor<2x2xf32>, tensor<3xi64> -> tensor<3x2xf32>
+      return %y : tensor<3x2xf32>
+    }
     ```
     becomes
     ```mlir
-    %y = ssm.embedding %ids, %w : tensor<1x4xi64>, tensor<100x8xf32> -> tensor<1x4x8xf32>
+    func.func @f(%ids: tensor<3xi64>) -> tensor<3x2xf32> {
+      %w = ssm.weight "w" dense<[[1.0, 2.0], [3.0, 4.0]]> : tensor<2x2xf32>
+      %y = ssm.embedding %ids, %w
+        : tensor<3xi64>, tensor<2x2xf32> -> tensor<3x2xf32>
+      return %y : tensor<3x2xf32>
+    }
     ```
   }];
 }
@@ -98,17 +142,32 @@ def RecognizeCausalConvPass : RecognizePass<"ssm-recognize-causal-conv"> {
     channels last; a silu that follows directly is taken in.
 
     ```mlir
-    %c = ssm.conv %x, %w {dilations = array<i64: 1>, groups = 8 : i64, pads_high = array<i64: 3>,
-        pads_low = array<i64: 3>, strides = array<i64: 1>}
-      : tensor<1x8x16xf32>, tensor<8x1x4xf32> -> tensor<1x8x19xf32>
-    %y = tensor.extract_slice %c[0, 0, 0] [1, 8, 16] [1, 1, 1] : tensor<1x8x19xf32> to tensor<1x8x16xf32>
+    func.func @f(%x: tensor<1x8x16xf32>) -> tensor<1x8x16xf32> {
+      %w = ssm.weight "w" dense<1.0> : tensor<8x1x4xf32>
+      %c = ssm.conv %x, %w {dilations = array<i64: 1>, groups = 8 : i64,
+          pads_high = array<i64: 3>, pads_low = array<i64: 3>,
+          strides = array<i64: 1>}
+        : tensor<1x8x16xf32>, tensor<8x1x4xf32> -> tensor<1x8x19xf32>
+      %y = tensor.extract_slice %c[0, 0, 0] [1, 8, 16] [1, 1, 1]
+        : tensor<1x8x19xf32> to tensor<1x8x16xf32>
+      return %y : tensor<1x8x16xf32>
+    }
     ```
     becomes
     ```mlir
-    %k = tensor.collapse_shape %w [[0], [1, 2]] : tensor<8x1x4xf32> into tensor<8x4xf32>
-    %t = linalg.transpose ins(%x : tensor<1x8x16xf32>) outs(%i : tensor<1x16x8xf32>) permutation = [0, 2, 1]
-    %c = ssm.causal_conv1d %t, %k none : tensor<1x16x8xf32>, tensor<8x4xf32>
-    %y = linalg.transpose ins(%c : tensor<1x16x8xf32>) outs(%j : tensor<1x8x16xf32>) permutation = [0, 2, 1]
+    func.func @f(%x: tensor<1x8x16xf32>) -> tensor<1x8x16xf32> {
+      %w = ssm.weight "w" dense<1.0> : tensor<8x1x4xf32>
+      %k = tensor.collapse_shape %w [[0], [1, 2]]
+        : tensor<8x1x4xf32> into tensor<8x4xf32>
+      %i = tensor.empty() : tensor<1x16x8xf32>
+      %t = linalg.transpose ins(%x : tensor<1x8x16xf32>)
+        outs(%i : tensor<1x16x8xf32>) permutation = [0, 2, 1]
+      %c = ssm.causal_conv1d %t, %k none : tensor<1x16x8xf32>, tensor<8x4xf32>
+      %j = tensor.empty() : tensor<1x8x16xf32>
+      %y = linalg.transpose ins(%c : tensor<1x16x8xf32>)
+        outs(%j : tensor<1x8x16xf32>) permutation = [0, 2, 1]
+      return %y : tensor<1x8x16xf32>
+    }
     ```
   }];
 }
@@ -121,7 +180,7 @@ def RecognizeMoePass : RecognizePass<"ssm-recognize-moe"> {
     to one ssm.moe. Every expert that the top-k router can select must appear
     once. Runs after activations and linears have their names.
 
-    ```mlir
+    ```text
     %i, %n = ssm.nonzero %chosen : tensor<4xi1> -> tensor<1x4xi64>, tensor<i64>
     ... // rows %i of %x, of the selections and of the gates
     %1 = ssm.scatter_nd %0, %t, %update valid(%n : tensor<i64>) replace
@@ -129,7 +188,7 @@ def RecognizeMoePass : RecognizePass<"ssm-recognize-moe"> {
     ... // the same for the other experts
     ```
     becomes
-    ```mlir
+    ```text
     %y = ssm.moe %x, %selected, %gates, %up, %down gelu
       : tensor<4x8xf32>, tensor<4x2xi64>, tensor<4x2xf32>, tensor<3x16x8xf32>, tensor<3x8x16xf32>
     ```

@@ -27,23 +27,35 @@ def RerollRecurrencesPass : Pass<"ssm-reroll-recurrences", "::mlir::func::FuncOp
     The cost is linear in the number of ops. Where it gives up, a missed
     remark of category `raise` names the op.
 
-    Before:
     ```mlir
-    %a0 = tensor.extract_slice %a[0, 0] [1, 4] [1, 1] : tensor<2x4xf32> to tensor<4xf32>
-    %h0 = arith.addf %init, %a0 : tensor<4xf32>
-    %a1 = tensor.extract_slice %a[1, 0] [1, 4] [1, 1] : tensor<2x4xf32> to tensor<4xf32>
-    %h1 = arith.addf %h0, %a1 : tensor<4xf32>
-    %e0 = tensor.expand_shape %h0 [[0, 1]] output_shape [1, 4] : tensor<4xf32> into tensor<1x4xf32>
-    %e1 = tensor.expand_shape %h1 [[0, 1]] output_shape [1, 4] : tensor<4xf32> into tensor<1x4xf32>
-    %y = tensor.concat dim(0) %e0, %e1 : (tensor<1x4xf32>, tensor<1x4xf32>) -> tensor<2x4xf32>
+    func.func @f(%init: tensor<4xf32>, %a: tensor<2x4xf32>) -> tensor<2x4xf32> {
+      %a0 = tensor.extract_slice %a[0, 0] [1, 4] [1, 1]
+        : tensor<2x4xf32> to tensor<4xf32>
+      %h0 = arith.addf %init, %a0 : tensor<4xf32>
+      %a1 = tensor.extract_slice %a[1, 0] [1, 4] [1, 1]
+        : tensor<2x4xf32> to tensor<4xf32>
+      %h1 = arith.addf %h0, %a1 : tensor<4xf32>
+      %e0 = tensor.expand_shape %h0 [[0, 1]] output_shape [1, 4]
+        : tensor<4xf32> into tensor<1x4xf32>
+      %e1 = tensor.expand_shape %h1 [[0, 1]] output_shape [1, 4]
+        : tensor<4xf32> into tensor<1x4xf32>
+      %y = tensor.concat dim(0) %e0, %e1
+        : (tensor<1x4xf32>, tensor<1x4xf32>) -> tensor<2x4xf32>
+      return %y : tensor<2x4xf32>
+    }
     ```
-    After:
+    becomes
     ```mlir
-    %last, %y = ssm.scan init(%init : tensor<4xf32>) sequences(%a : tensor<2x4xf32>) length 2 {
-    ^bb0(%h: tensor<4xf32>, %at: tensor<4xf32>):
-      %next = arith.addf %h, %at : tensor<4xf32>
-      ssm.yield %next, %next : tensor<4xf32>, tensor<4xf32>
-    } {sequence_dims = array<i64: 0>, stack_dims = array<i64: 0>} -> tensor<4xf32>, tensor<2x4xf32>
+    func.func @f(%init: tensor<4xf32>, %a: tensor<2x4xf32>) -> tensor<2x4xf32> {
+      %last, %y = ssm.scan init(%init : tensor<4xf32>)
+          sequences(%a : tensor<2x4xf32>) length 2 {
+      ^bb0(%h: tensor<4xf32>, %at: tensor<4xf32>):
+        %next = arith.addf %h, %at : tensor<4xf32>
+        ssm.yield %next, %next : tensor<4xf32>, tensor<4xf32>
+      } {sequence_dims = array<i64: 0>, stack_dims = array<i64: 0>}
+        -> tensor<4xf32>, tensor<2x4xf32>
+      return %y : tensor<2x4xf32>
+    }
     ```
   }];
   let dependentDialects = [
@@ -69,23 +81,34 @@ def FissionScansPass : Pass<"ssm-fission-scans", "::mlir::func::FuncOp"> {
     written out. So no outer product per step is materialised; still, run
     `ssm-recognize-recurrences` first, which wants to see whole bodies.
 
-    Before:
     ```mlir
-    %last, %y = ssm.scan init(%h0 : tensor<1x4xf32>) sequences(%x : tensor<1x8x16xf32>) length 8 {
-    ^bb0(%h: tensor<1x4xf32>, %xt: tensor<1x16xf32>):
-      %u = linalg.contract ... ins(%xt, %w : ...) outs(%zero : tensor<1x4xf32>) -> tensor<1x4xf32>
-      %n = arith.addf %h, %u : tensor<1x4xf32>
-      ssm.yield %n, %n : tensor<1x4xf32>, tensor<1x4xf32>
-    } {sequence_dims = array<i64: 1>, stack_dims = array<i64: 1>} -> tensor<1x4xf32>, tensor<1x8x4xf32>
+    func.func @f(%h0: tensor<4xf32>, %x: tensor<8x4xf32>) -> tensor<8x4xf32> {
+      %last, %y = ssm.scan init(%h0 : tensor<4xf32>)
+          sequences(%x : tensor<8x4xf32>) length 8 {
+      ^bb0(%h: tensor<4xf32>, %xt: tensor<4xf32>):
+        %u = math.exp %xt : tensor<4xf32>
+        %n = arith.addf %h, %u : tensor<4xf32>
+        %z = math.tanh %n : tensor<4xf32>
+        ssm.yield %n, %z : tensor<4xf32>, tensor<4xf32>
+      } {sequence_dims = array<i64: 0>, stack_dims = array<i64: 0>}
+        -> tensor<4xf32>, tensor<8x4xf32>
+      return %y : tensor<8x4xf32>
+    }
     ```
-    After:
+    becomes
     ```mlir
-    %u = linalg.contract ... ins(%x, %w : ...) outs(%zeros : tensor<1x8x4xf32>) -> tensor<1x8x4xf32>
-    %last, %y = ssm.scan init(%h0 : tensor<1x4xf32>) sequences(%u : tensor<1x8x4xf32>) length 8 {
-    ^bb0(%h: tensor<1x4xf32>, %ut: tensor<1x4xf32>):
-      %n = arith.addf %h, %ut : tensor<1x4xf32>
-      ssm.yield %n, %n : tensor<1x4xf32>, tensor<1x4xf32>
-    } {sequence_dims = array<i64: 1>, stack_dims = array<i64: 1>} -> tensor<1x4xf32>, tensor<1x8x4xf32>
+    func.func @f(%h0: tensor<4xf32>, %x: tensor<8x4xf32>) -> tensor<8x4xf32> {
+      %u = math.exp %x : tensor<8x4xf32>
+      %last, %h = ssm.scan init(%h0 : tensor<4xf32>)
+          sequences(%u : tensor<8x4xf32>) length 8 {
+      ^bb0(%s: tensor<4xf32>, %ut: tensor<4xf32>):
+        %n = arith.addf %s, %ut : tensor<4xf32>
+        ssm.yield %n, %n : tensor<4xf32>, tensor<4xf32>
+      } {sequence_dims = array<i64: 0>, stack_dims = array<i64: 0>}
+        -> tensor<4xf32>, tensor<8x4xf32>
+      %y = math.tanh %h : tensor<8x4xf32>
+      return %y : tensor<8x4xf32>
+    }
     ```
   }];
   let dependentDialects = [
@@ -115,18 +138,28 @@ def RecognizeRecurrencesPass : Pass<"ssm-recognize-recurrences", "::mlir::func::
     readout from its state, and once more after it, for the linear recurrences
     that fission lays bare.
 
-    Before:
     ```mlir
-    %last, %h = ssm.scan init(%h0 : tensor<4xf32>) sequences(%a, %u : tensor<16x4xf32>, tensor<16x4xf32>) length 16 {
-    ^bb0(%s: tensor<4xf32>, %at: tensor<4xf32>, %ut: tensor<4xf32>):
-      %m = arith.mulf %at, %s : tensor<4xf32>
-      %n = arith.addf %m, %ut : tensor<4xf32>
-      ssm.yield %n, %n : tensor<4xf32>, tensor<4xf32>
-    } {sequence_dims = array<i64: 0, 0>, stack_dims = array<i64: 0>} -> tensor<4xf32>, tensor<16x4xf32>
+    func.func @f(%h0: tensor<4xf32>, %a: tensor<16x4xf32>,
+                 %u: tensor<16x4xf32>) -> tensor<16x4xf32> {
+      %last, %h = ssm.scan init(%h0 : tensor<4xf32>)
+          sequences(%a, %u : tensor<16x4xf32>, tensor<16x4xf32>) length 16 {
+      ^bb0(%s: tensor<4xf32>, %at: tensor<4xf32>, %ut: tensor<4xf32>):
+        %m = arith.mulf %at, %s : tensor<4xf32>
+        %n = arith.addf %m, %ut : tensor<4xf32>
+        ssm.yield %n, %n : tensor<4xf32>, tensor<4xf32>
+      } {sequence_dims = array<i64: 0, 0>, stack_dims = array<i64: 0>}
+        -> tensor<4xf32>, tensor<16x4xf32>
+      return %h : tensor<16x4xf32>
+    }
     ```
-    After:
+    becomes
     ```mlir
-    %h, %last = ssm.linear_recurrence %a, %u, %h0 dim 0 : tensor<16x4xf32>, tensor<4xf32>
+    func.func @f(%h0: tensor<4xf32>, %a: tensor<16x4xf32>,
+                 %u: tensor<16x4xf32>) -> tensor<16x4xf32> {
+      %h, %last = ssm.linear_recurrence %a, %u, %h0 dim 0
+        : tensor<16x4xf32>, tensor<4xf32>
+      return %h : tensor<16x4xf32>
+    }
     ```
   }];
   let dependentDialects = [
@@ -147,15 +180,24 @@ def SimplifyTransposesPass : Pass<"ssm-simplify-transposes", "::mlir::func::Func
     An op is rebuilt only if nothing else reads it, so no work is done twice
     and there are never more transposes than before.
 
-    Before:
     ```mlir
-    %a = linalg.transpose ins(%x : tensor<1x4x8xf32>) outs(%e : tensor<1x8x4xf32>) permutation = [0, 2, 1]
-    %b = ssm.silu %a : tensor<1x8x4xf32>
-    %c = linalg.transpose ins(%b : tensor<1x8x4xf32>) outs(%f : tensor<1x4x8xf32>) permutation = [0, 2, 1]
+    func.func @f(%x: tensor<1x4x8xf32>) -> tensor<1x4x8xf32> {
+      %e = tensor.empty() : tensor<1x8x4xf32>
+      %a = linalg.transpose ins(%x : tensor<1x4x8xf32>)
+        outs(%e : tensor<1x8x4xf32>) permutation = [0, 2, 1]
+      %b = ssm.silu %a : tensor<1x8x4xf32>
+      %f = tensor.empty() : tensor<1x4x8xf32>
+      %c = linalg.transpose ins(%b : tensor<1x8x4xf32>)
+        outs(%f : tensor<1x4x8xf32>) permutation = [0, 2, 1]
+      return %c : tensor<1x4x8xf32>
+    }
     ```
-    After:
+    becomes
     ```mlir
-    %c = ssm.silu %x : tensor<1x4x8xf32>
+    func.func @f(%x: tensor<1x4x8xf32>) -> tensor<1x4x8xf32> {
+      %c = ssm.silu %x : tensor<1x4x8xf32>
+      return %c : tensor<1x4x8xf32>
+    }
     ```
   }];
   let dependentDialects = [
