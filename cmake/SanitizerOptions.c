@@ -6,7 +6,7 @@
  * us that are: our copy of BumpPtrAllocator poisons what its copy then hands
  * out. The exit code is none that our programs have. */
 const char *__asan_default_options(void) {
-  return "allow_user_poisoning=0:detect_leaks=0:exitcode=99";
+  return "allow_user_poisoning=0:exitcode=99";
 }
 
 const char *__ubsan_default_options(void) {
