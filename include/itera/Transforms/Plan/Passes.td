@@ -81,13 +81,14 @@ def BufferizePass : Pass<"ssm-bufferize", "::mlir::ModuleOp"> {
     One-shot bufferisation with function boundaries and dense layouts. The
     nested module `@kernels` stays on tensors, and an `ssm.kernel` then takes
     the buffers of its inputs and results. Function arguments are inputs of
-    the model: they are never written.
+    the model: they are never written. What is said of the results moves to
+    the function's attribute `ssm.outputs`.
 
     Without `analyze` every write goes to a copy of its destination: more
     copies, but a cost that is linear in the size of the function.
 
     ```mlir
-    func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+    func.func @f(%x: tensor<4xf32>) -> (tensor<4xf32> {ssm.name = "y"}) {
       %i = tensor.empty() : tensor<4xf32>
       %y = linalg.exp ins(%x : tensor<4xf32>) outs(%i : tensor<4xf32>)
         -> tensor<4xf32>
@@ -96,7 +97,8 @@ def BufferizePass : Pass<"ssm-bufferize", "::mlir::ModuleOp"> {
     ```
     becomes
     ```mlir
-    func.func @f(%x: memref<4xf32>) -> memref<4xf32> {
+    func.func @f(%x: memref<4xf32>) -> memref<4xf32>
+        attributes {ssm.outputs = [ {ssm.name = "y"} ]} {
       %y = memref.alloc() {alignment = 64 : i64} : memref<4xf32>
       linalg.exp ins(%x : memref<4xf32>) outs(%y : memref<4xf32>)
       return %y : memref<4xf32>

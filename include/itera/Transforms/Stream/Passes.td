@@ -18,17 +18,48 @@ def DeriveStreamingPass : Pass<"ssm-derive-streaming", "::mlir::ModuleOp"> {
     `ssm.stream_problem`, and a remark names the op.
 
     ```mlir
-    func.func @forward(%u: tensor<16x4xf32> {ssm.name = "u"}) -> (tensor<16x4xf32> {ssm.name = "y"}) {
-      %h, %last = ssm.linear_recurrence %a, %u, %zero dim 0 : tensor<16x4xf32>, tensor<4xf32>
+    // itera-opt --ssm-derive-streaming=chunk=1
+    func.func @forward(%a: tensor<16x4xf32> {ssm.name = "a"},
+        %u: tensor<16x4xf32> {ssm.name = "u"})
+        -> (tensor<16x4xf32> {ssm.name = "y"}) {
+      %zero = arith.constant dense<0.0> : tensor<4xf32>
+      %h, %last = ssm.linear_recurrence %a, %u, %zero dim 0
+        : tensor<16x4xf32>, tensor<4xf32>
       return %h : tensor<16x4xf32>
     }
     ```
-    gets a function beside it:
+    becomes, with a chunk of one frame, which needs no `@prefill`,
     ```mlir
-    func.func @step(%u: tensor<1x4xf32> {ssm.input = 0}, %state: tensor<4xf32> {ssm.state = 0}, %clock: tensor<2xi64> {ssm.clock = 0})
-        -> (tensor<1x4xf32> {ssm.output = 0}, tensor<4xf32> {ssm.state = 0}) {
-      %h, %last = ssm.linear_recurrence %a, %u, %state dim 0 : tensor<1x4xf32>, tensor<4xf32>
-      return %h, %last : tensor<1x4xf32>, tensor<4xf32>
+    module attributes {ssm.stream = {
+        alignment = 1 : i64, chunk = 1 : i64, flush_frames = 0 : i64,
+        inputs = [ {time_dim = 0 : i64}, {time_dim = 0 : i64} ],
+        outputs = [ {length = [], lookahead = 0 : i64, stride = 1 : i64,
+                     time_dim = 0 : i64} ],
+        states = [ {name = "ssm.linear_recurrence.state",
+                    node = "ssm.linear_recurrence", type = tensor<4xf32>} ],
+        warmup = 0 : i64}} {
+      func.func @forward(%a: tensor<16x4xf32> {ssm.name = "a"},
+          %u: tensor<16x4xf32> {ssm.name = "u"})
+          -> (tensor<16x4xf32> {ssm.name = "y"}) {
+        %zero = arith.constant dense<0.0> : tensor<4xf32>
+        %h, %last = ssm.linear_recurrence %a, %u, %zero dim 0
+          : tensor<16x4xf32>, tensor<4xf32>
+        return %h : tensor<16x4xf32>
+      }
+      func.func @reset() -> (tensor<4xf32> {ssm.state = 0 : i64}) {
+        %zero = arith.constant dense<0.0> : tensor<4xf32>
+        return %zero : tensor<4xf32>
+      }
+      func.func @step(%a: tensor<1x4xf32> {ssm.input = 0 : i64},
+          %u: tensor<1x4xf32> {ssm.input = 1 : i64},
+          %state: tensor<4xf32> {ssm.state = 0 : i64},
+          %clock: tensor<2xi64> {ssm.clock = 0 : i64})
+          -> (tensor<1x4xf32> {ssm.output = 0 : i64},
+              tensor<4xf32> {ssm.state = 0 : i64}) {
+        %h, %last = ssm.linear_recurrence %a, %u, %state dim 0
+          : tensor<1x4xf32>, tensor<4xf32>
+        return %h, %last : tensor<1x4xf32>, tensor<4xf32>
+      }
     }
     ```
   }];
