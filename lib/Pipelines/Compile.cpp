@@ -66,6 +66,8 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
   StreamOptions stream;
   for (const std::string &dim : options.timeDims)
     stream.timeDims.push_back(dim);
+  for (const std::string &state : options.states)
+    stream.states.push_back(state);
   stream.chunk = options.chunk;
   stream.maxLookahead = options.maxLookahead;
   PlanOptions plan;

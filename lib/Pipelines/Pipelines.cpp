@@ -59,8 +59,12 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
 
 void itera::populateStreamPipeline(OpPassManager &manager,
                                    const StreamOptions &options) {
+  WrapStepPassOptions wrap;
+  wrap.stateNames.assign(options.states.begin(), options.states.end());
+  manager.addPass(createWrapStepPass(wrap));
   DeriveStreamingPassOptions derive;
   derive.timeDims.assign(options.timeDims.begin(), options.timeDims.end());
+  derive.stateNames.assign(options.states.begin(), options.states.end());
   derive.chunk = options.chunk;
   derive.maxLookahead = options.maxLookahead;
   manager.addPass(createDeriveStreamingPass(derive));

@@ -85,6 +85,11 @@ struct Flags {
       "time-dim",
       cl::desc("Which dimension of an input is time; default: inferred"),
       cl::value_desc("NAME=DIM"), cl::cat(category)};
+  cl::list<std::string> states{
+      "state",
+      cl::desc("An input and the output that is its next value; default: by "
+               "their names"),
+      cl::value_desc("IN=OUT"), cl::cat(category)};
   cl::opt<int64_t> chunk{
       "chunk",
       cl::desc("Frames that prefill computes at once; default: chosen for the "
@@ -207,6 +212,7 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.verify = flags.verify;
   options.stream = flags.stream;
   options.timeDims.assign(flags.timeDims.begin(), flags.timeDims.end());
+  options.states.assign(flags.states.begin(), flags.states.end());
   options.chunk = flags.chunk;
   options.maxLookahead = flags.maxLookahead;
   if (flags.chunk < 0 || flags.chunk > (1 << 20))

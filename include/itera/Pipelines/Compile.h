@@ -32,6 +32,8 @@ struct CompileOptions {
   StreamKind stream = StreamKind::whereKnown;
   /// Time dimensions of inputs, as NAME=DIM.
   std::vector<std::string> timeDims;
+  /// Inputs and the outputs that are their next values, as IN=OUT.
+  std::vector<std::string> states;
   /// Frames that prefill computes at once; 0: chosen for the model.
   int64_t chunk = 0;
   /// The most frames that an output may need ahead; -1: any number.

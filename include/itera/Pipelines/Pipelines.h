@@ -24,6 +24,10 @@ struct StreamOptions : mlir::PassPipelineOptions<StreamOptions> {
   ListOption<std::string> timeDims{
       *this, "time-dims",
       llvm::cl::desc("The time dimension of an input, as NAME=DIM")};
+  ListOption<std::string> states{
+      *this, "states",
+      llvm::cl::desc("An input and the output that is its next value, as "
+                     "IN=OUT")};
   Option<int64_t> chunk{
       *this, "chunk",
       llvm::cl::desc("Frames of @prefill; 0: chosen for the model"),

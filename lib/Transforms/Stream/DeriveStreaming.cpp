@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "EntryBuilder.h"
+#include "StatePairs.h"
 #include "TimeInference.h"
 #include "itera/Dialect/SSM/SSM.h"
 #include "itera/Transforms/Stream/Passes.h"
@@ -35,6 +36,7 @@ private:
   void writeEntries(const StreamPlan &plan);
   void describe(const StreamPlan &plan);
 
+  StatePairs pairs;
   /// Frames of @prefill; 1: there is none.
   int64_t frames = 1;
 };
@@ -118,11 +120,18 @@ void DeriveStreaming::runOnOperation() {
   if (failed(readTimeDims(forward, given)))
     return signalPassFailure();
   // The rules want padding to be ops of its own.
-  func::FuncOp sequence = forward.clone();
-  sequence.setName("sequence");
-  module.push_back(sequence);
+  auto sequence = module.lookupSymbol<func::FuncOp>(ssm::kSequenceName);
+  if (!sequence) {
+    sequence = forward.clone();
+    sequence.setName(ssm::kSequenceName);
+    module.push_back(sequence);
+  }
   llvm::scope_exit erase([&] { sequence.erase(); });
   makePaddingExplicit(sequence);
+  FailureOr<StatePairs> found = findStatePairs(forward, stateNames);
+  if (failed(found))
+    return signalPassFailure();
+  pairs = *found;
   SmallVector<InputTimes> answers = inferInputTimes(sequence, given);
   if (answers.empty()) {
     // Most models without time were never meant to stream: no remark.
@@ -186,9 +195,12 @@ void DeriveStreaming::describe(const StreamPlan &plan) {
          b.getNamedAttr("type", TypeAttr::get(state.type))}));
   for (Value argument : sequence.getArguments()) {
     const ValueTime &time = analysis.get(argument);
-    inputs.push_back(b.getDictionaryAttr({number(
-        "time_dim",
-        time.kind == ValueTime::frames ? time.available.time.dim : -1)}));
+    bool streams = time.kind == ValueTime::frames;
+    SmallVector<NamedAttribute> fields = {
+        number("time_dim", streams ? time.available.time.dim : -1)};
+    if (!streams && pairs.outputOf(cast<BlockArgument>(argument).getArgNumber()))
+      fields.push_back(b.getNamedAttr("state", b.getUnitAttr()));
+    inputs.push_back(b.getDictionaryAttr(fields));
   }
   for (Value output : sequence.front().getTerminator()->getOperands()) {
     const ValueTime &time = analysis.get(output);

@@ -27,6 +27,8 @@ namespace itera::ssm {
 inline constexpr llvm::StringLiteral kKernelModuleName = "kernels";
 /// The function that computes the whole model.
 inline constexpr llvm::StringLiteral kForwardName = "forward";
+/// A step with its states, as a function over a sequence, within stage stream.
+inline constexpr llvm::StringLiteral kSequenceName = "sequence";
 /// The functions of a stream: see itera_stream of program.h.
 inline constexpr llvm::StringLiteral kBeginName = "begin";
 inline constexpr llvm::StringLiteral kResetName = "reset";

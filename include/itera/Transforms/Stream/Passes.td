@@ -7,6 +7,29 @@
 
 include "mlir/Pass/PassBase.td"
 
+def WrapStepPass : Pass<"ssm-wrap-step", "::mlir::ModuleOp"> {
+  let summary = "Write a single step with states as a scan over a sequence";
+  let description = [{
+    Where inputs and outputs of @forward are paired as states, by their names or
+    by `states`, and everything else is a single frame, adds a function
+    @sequence: an `ssm.scan` whose body is the step.
+
+    ```mlir
+    func.func @forward(%x: tensor<1x4xf32> {ssm.name = "x"}, %h: tensor<1x4xf32> {ssm.name = "h_in"})
+        -> (tensor<1x4xf32> {ssm.name = "y"}, tensor<1x4xf32> {ssm.name = "h_out"}) {
+      %n = arith.addf %x, %h : tensor<1x4xf32>
+      %y = math.tanh %n : tensor<1x4xf32>
+      return %y, %n : tensor<1x4xf32>, tensor<1x4xf32>
+    }
+    ```
+  }];
+  let options = [
+    ListOption<"stateNames", "states", "std::string",
+               "An input and the output that is its next value, as IN=OUT">,
+    Option<"frames", "frames", "int64_t", "64", "The length of the sequence">];
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+}
+
 def DeriveStreamingPass : Pass<"ssm-derive-streaming", "::mlir::ModuleOp"> {
   let summary = "Derive step, prefill, begin, reset and final from forward";
   let description = [{
@@ -66,6 +89,8 @@ def DeriveStreamingPass : Pass<"ssm-derive-streaming", "::mlir::ModuleOp"> {
   let options = [
     ListOption<"timeDims", "time-dims", "std::string",
                "The time dimension of an input, as NAME=DIM">,
+    ListOption<"stateNames", "states", "std::string",
+               "An input and the output that is its next value, as IN=OUT">,
     Option<"chunk", "chunk", "int64_t", "0",
            "Frames of @prefill; 0: chosen for the model">,
     Option<"maxLookahead", "max-lookahead", "int64_t", "-1",
