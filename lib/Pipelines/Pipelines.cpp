@@ -40,6 +40,7 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
   // away what is then left of their scans.
   functions.addPass(createRecognizeRecurrencesPass());
   functions.addPass(createFissionScansPass());
+  functions.addPass(createRecognizeShiftRegistersPass());
   functions.addPass(createRecognizeRecurrencesPass());
   functions.addPass(createFissionScansPass());
   functions.addPass(createRecognizeEmbeddingPass());
@@ -62,6 +63,9 @@ void itera::populateStreamPipeline(OpPassManager &manager,
   WrapStepPassOptions wrap;
   wrap.stateNames.assign(options.states.begin(), options.states.end());
   manager.addPass(createWrapStepPass(wrap));
+  // Of a step that is now a scan, raising takes out what needs no states. What
+  // it has done before it leaves alone.
+  populateRaisePipeline(manager);
   DeriveStreamingPassOptions derive;
   derive.timeDims.assign(options.timeDims.begin(), options.timeDims.end());
   derive.stateNames.assign(options.states.begin(), options.states.end());

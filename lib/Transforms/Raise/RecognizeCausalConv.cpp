@@ -112,6 +112,29 @@ static void takeSilu(ssm::CausalConv1dOp conv) {
   }
 }
 
+/// Lets the convolution add the vector over channels that is added to it, when
+/// that is all it is used for.
+static void takeBias(ssm::CausalConv1dOp conv) {
+  if (conv.getBias() || conv.getActivation() != ssm::Activation::none ||
+      !conv->hasOneUse())
+    return;
+  auto add = dyn_cast<arith::AddFOp>(*conv->user_begin());
+  if (!add || add.getLhs() == add.getRhs())
+    return;
+  OpBuilder builder(add);
+  Value other = add.getLhs() == conv.getY() ? add.getRhs() : add.getLhs();
+  Value bias = matchVectorAlong(builder, other, 2);
+  if (!bias)
+    return;
+  // The bias may come after the convolution.
+  builder.setInsertionPoint(add);
+  auto whole = ssm::CausalConv1dOp::create(
+      builder, conv.getLoc(), conv.getY().getType(), conv.getX(),
+      conv.getWeight(), bias, conv.getPast(), ssm::Activation::none);
+  add.getResult().replaceAllUsesWith(whole.getY());
+  takeSilu(whole);
+}
+
 static bool raiseConv(ssm::ConvOp conv) {
   if (!isDepthwise(conv))
     return false;
@@ -176,6 +199,8 @@ struct RecognizeCausalConvPass
     visitAndClean(getOperation(), [&](Operation *op) {
       if (auto conv = dyn_cast<ssm::ConvOp>(op); conv && !op->use_empty())
         numRaised += raiseConv(conv);
+      else if (auto causal = dyn_cast<ssm::CausalConv1dOp>(op))
+        takeBias(causal);
     });
   }
 };

@@ -132,6 +132,32 @@ def RecognizeEmbeddingPass : RecognizePass<"ssm-recognize-embedding"> {
   }];
 }
 
+def RecognizeShiftRegistersPass : RecognizePass<"ssm-recognize-shift-registers"> {
+  let summary = "Name the causal convolutions that a step keeps in a state";
+  let description = [{
+    In an `ssm.scan`, a state that drops its oldest frame and takes the new one
+    in, and is read by a sum of products with taps, or as the past of a
+    convolution of one frame, is a causal convolution of all frames. It goes
+    before the scan, and the state is gone. Shifts by slices and concat, by a
+    roll and a write, and both layouts are found.
+
+    ```mlir
+    func.func @f(%x: tensor<1x16x8x1xf32>, %s: tensor<1x8x3xf32>, %w: tensor<1x8x4xf32>) -> tensor<1x16x8xf32> {
+      %zero = arith.constant dense<0.0> : tensor<1x8xf32>
+      %last, %y = ssm.scan init(%s : tensor<1x8x3xf32>) sequences(%x : tensor<1x16x8x1xf32>) length 16 {
+      ^bb0(%st: tensor<1x8x3xf32>, %xt: tensor<1x8x1xf32>):
+        %all = tensor.concat dim(2) %st, %xt : (tensor<1x8x3xf32>, tensor<1x8x1xf32>) -> tensor<1x8x4xf32>
+        %p = arith.mulf %all, %w : tensor<1x8x4xf32>
+        %yt = linalg.reduce { arith.addf } ins(%p : tensor<1x8x4xf32>) outs(%zero : tensor<1x8xf32>) dimensions = [2]
+        %n = tensor.extract_slice %all[0, 0, 1] [1, 8, 3] [1, 1, 1] : tensor<1x8x4xf32> to tensor<1x8x3xf32>
+        ssm.yield %n, %yt : tensor<1x8x3xf32>, tensor<1x8xf32>
+      } {sequence_dims = array<i64: 1>, stack_dims = array<i64: 1>} -> tensor<1x8x3xf32>, tensor<1x16x8xf32>
+      return %y : tensor<1x16x8xf32>
+    }
+    ```
+  }];
+}
+
 def RecognizeCausalConvPass : RecognizePass<"ssm-recognize-causal-conv"> {
   let summary = "Name depthwise convolutions that look back only";
   let description = [{
