@@ -155,6 +155,32 @@ def RecognizeShiftRegistersPass : RecognizePass<"ssm-recognize-shift-registers">
       return %y : tensor<1x16x8xf32>
     }
     ```
+    becomes
+    ```mlir
+    func.func @f(%arg0: tensor<1x16x8x1xf32>, %arg1: tensor<1x8x3xf32>, %arg2: tensor<1x8x4xf32>) -> tensor<1x16x8xf32> {
+      %cst = arith.constant dense<0.000000e+00> : tensor<1x8xf32>
+      %collapsed = tensor.collapse_shape %arg2 [[0, 1], [2]] : tensor<1x8x4xf32> into tensor<8x4xf32>
+      %0 = ssm.scan sequences(%arg0 : tensor<1x16x8x1xf32>) length 16 {
+      ^bb0(%arg3: tensor<1x8x1xf32>):
+        ssm.yield %arg3 : tensor<1x8x1xf32>
+      } {sequence_dims = array<i64: 1>, stack_dims = array<i64: 0>} -> tensor<16x1x8x1xf32>
+      %collapsed_0 = tensor.collapse_shape %0 [[0], [1], [2, 3]] : tensor<16x1x8x1xf32> into tensor<16x1x8xf32>
+      %1 = tensor.empty() : tensor<1x16x8xf32>
+      %transposed = linalg.transpose ins(%collapsed_0 : tensor<16x1x8xf32>) outs(%1 : tensor<1x16x8xf32>) permutation = [1, 0, 2] 
+      %2 = tensor.empty() : tensor<1x3x8xf32>
+      %transposed_1 = linalg.transpose ins(%arg1 : tensor<1x8x3xf32>) outs(%2 : tensor<1x3x8xf32>) permutation = [0, 2, 1] 
+      %3 = ssm.causal_conv1d %transposed, %collapsed past(%transposed_1 : tensor<1x3x8xf32>) none : tensor<1x16x8xf32>, tensor<8x4xf32>
+      %concat = tensor.concat dim(1) %transposed_1, %transposed : (tensor<1x3x8xf32>, tensor<1x16x8xf32>) -> tensor<1x19x8xf32>
+      %extracted_slice = tensor.extract_slice %concat[0, 16, 0] [1, 3, 8] [1, 1, 1] : tensor<1x19x8xf32> to tensor<1x3x8xf32>
+      %4 = tensor.empty() : tensor<1x8x3xf32>
+      %transposed_2 = linalg.transpose ins(%extracted_slice : tensor<1x3x8xf32>) outs(%4 : tensor<1x8x3xf32>) permutation = [0, 2, 1] 
+      %5 = ssm.scan sequences(%arg0, %3 : tensor<1x16x8x1xf32>, tensor<1x16x8xf32>) length 16 {
+      ^bb0(%arg3: tensor<1x8x1xf32>, %arg4: tensor<1x8xf32>):
+        ssm.yield %arg4 : tensor<1x8xf32>
+      } {sequence_dims = array<i64: 1, 1>, stack_dims = array<i64: 1>} -> tensor<1x16x8xf32>
+      return %5 : tensor<1x16x8xf32>
+    }
+    ```
   }];
 }
 

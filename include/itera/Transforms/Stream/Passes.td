@@ -15,11 +15,31 @@ def WrapStepPass : Pass<"ssm-wrap-step", "::mlir::ModuleOp"> {
     @sequence: an `ssm.scan` whose body is the step.
 
     ```mlir
+    // itera-opt --ssm-wrap-step=frames=16
     func.func @forward(%x: tensor<1x4xf32> {ssm.name = "x"}, %h: tensor<1x4xf32> {ssm.name = "h_in"})
         -> (tensor<1x4xf32> {ssm.name = "y"}, tensor<1x4xf32> {ssm.name = "h_out"}) {
       %n = arith.addf %x, %h : tensor<1x4xf32>
       %y = math.tanh %n : tensor<1x4xf32>
       return %y, %n : tensor<1x4xf32>, tensor<1x4xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @forward(%arg0: tensor<1x4xf32> {ssm.name = "x"}, %arg1: tensor<1x4xf32> {ssm.name = "h_in"}) -> (tensor<1x4xf32> {ssm.name = "y"}, tensor<1x4xf32> {ssm.name = "h_out"}) {
+      %0 = arith.addf %arg0, %arg1 : tensor<1x4xf32>
+      %1 = math.tanh %0 : tensor<1x4xf32>
+      return %1, %0 : tensor<1x4xf32>, tensor<1x4xf32>
+    }
+    func.func @sequence(%arg0: tensor<16x4xf32> {ssm.name = "x"}, %arg1: tensor<1x4xf32> {ssm.name = "h_in"}) -> (tensor<16x4xf32>, tensor<1x4xf32>) {
+      %0:2 = ssm.scan init(%arg1 : tensor<1x4xf32>) sequences(%arg0 : tensor<16x4xf32>) length 16 {
+      ^bb0(%arg2: tensor<1x4xf32>, %arg3: tensor<4xf32>):
+        %expanded = tensor.expand_shape %arg3 [[0, 1]] output_shape [1, 4] : tensor<4xf32> into tensor<1x4xf32>
+        %1 = arith.addf %expanded, %arg2 : tensor<1x4xf32>
+        %2 = math.tanh %1 : tensor<1x4xf32>
+        %collapsed = tensor.collapse_shape %2 [[0, 1]] : tensor<1x4xf32> into tensor<4xf32>
+        ssm.yield %1, %collapsed : tensor<1x4xf32>, tensor<4xf32>
+      } {sequence_dims = array<i64: 0>, stack_dims = array<i64: 0>} -> tensor<1x4xf32>, tensor<16x4xf32>
+      return %0#1, %0#0 : tensor<16x4xf32>, tensor<1x4xf32>
     }
     ```
   }];
