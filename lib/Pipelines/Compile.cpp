@@ -4,6 +4,7 @@
 
 #include "CompileKernels.h"
 #include "Diagnostics.h"
+#include "ExplainStreaming.h"
 #include "ReadModel.h"
 #include "Verify.h"
 #include "itera/CodeGen/Halide/Kernels.h"
@@ -70,6 +71,7 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
     stream.states.push_back(state);
   stream.chunk = options.chunk;
   stream.maxLookahead = options.maxLookahead;
+  stream.required = options.stream == StreamKind::required;
   PlanOptions plan;
   plan.optimize = options.optLevel > 0;
   if (stage == Stage::raise)
@@ -142,11 +144,8 @@ CompileStatus Compilation::run() {
     CompileStatus status = runStage(stage, *module);
     if (status != CompileStatus::done)
       return status;
-    if (stage == Stage::stream && options.stream == StreamKind::required)
-      if (auto why = (*module)->getAttrOfType<StringAttr>(ssm::kStreamProblemAttr)) {
-        diagnostics.error("the model cannot stream: " + why.str());
-        return CompileStatus::badInput;
-      }
+    if (stage == Stage::stream && options.explainStreaming)
+      explainStreaming(*module, llvm::outs());
     if (options.stopAfter <= stage)
       return writeText(*module);
   }

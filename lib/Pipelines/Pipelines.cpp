@@ -71,6 +71,7 @@ void itera::populateStreamPipeline(OpPassManager &manager,
   derive.stateNames.assign(options.states.begin(), options.states.end());
   derive.chunk = options.chunk;
   derive.maxLookahead = options.maxLookahead;
+  derive.required = options.required;
   manager.addPass(createDeriveStreamingPass(derive));
   OpPassManager &cleanup = manager.nest<func::FuncOp>();
   cleanup.addPass(createCSEPass());

@@ -9,6 +9,9 @@ static const char *get_version(void) { return itera_program.compiler_version; }
 static const char *get_flags(void) { return itera_program.flags; }
 static const char *get_target(void) { return itera_program.target; }
 static const char *get_hash(void) { return itera_program.source_hash; }
+static const char *get_stream_problem(void) {
+  return itera_program.stream_problem ? itera_program.stream_problem : "";
+}
 static uint32_t get_input_count(void) { return itera_program.input_count; }
 static uint32_t get_output_count(void) { return itera_program.output_count; }
 
@@ -30,6 +33,7 @@ static const itera_tensor_info *get_output(uint32_t index) {
   .compiler_flags = get_flags,                                                 \
   .target = get_target,                                                        \
   .source_hash = get_hash,                                                     \
+  .stream_problem = get_stream_problem,                                        \
   .input_count = get_input_count,                                              \
   .input_info = get_input,                                                     \
   .output_count = get_output_count,                                            \

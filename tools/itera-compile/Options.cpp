@@ -99,6 +99,11 @@ struct Flags {
       "max-lookahead",
       cl::desc("Do not stream a model that needs more frames ahead"),
       cl::init(-1), cl::value_desc("frames"), cl::cat(category)};
+  cl::opt<bool> explainStreaming{
+      "explain-streaming",
+      cl::desc("Print rate, latency and states of the stream, with the nodes "
+               "that they come from; or the node that prevents it"),
+      cl::cat(category)};
   cl::opt<unsigned> optLevel{"opt-level",
                              cl::desc("0: no raising and no kernels, the plain "
                                       "lowering alone; 2: all (default)"),
@@ -211,6 +216,7 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.optLevel = flags.optLevel;
   options.verify = flags.verify;
   options.stream = flags.stream;
+  options.explainStreaming = flags.explainStreaming;
   options.timeDims.assign(flags.timeDims.begin(), flags.timeDims.end());
   options.states.assign(flags.states.begin(), flags.states.end());
   options.chunk = flags.chunk;

@@ -277,9 +277,12 @@ static Expected<bool> run(const Options &options) {
   Expected<LoadedModel> model = LoadedModel::load(options.model);
   if (!model)
     return model.takeError();
-  if (options.mode != Mode::Forward && !model->canStream())
+  if (options.mode != Mode::Forward && !model->canStream()) {
+    StringRef why = model->getApi().stream_problem();
     return failure("mode '" + getModeName(options.mode) +
-                   "' is not available: the model cannot stream");
+                   "' is not available: the model cannot stream" +
+                   (why.empty() ? "" : ": ") + why);
+  }
   Expected<Inputs> inputs = gatherInputs(*model, options);
   if (!inputs)
     return inputs.takeError();

@@ -206,7 +206,7 @@ void itera::addProgramTable(Module &module, const ProgramInfo &info,
     weights = symbol;
   }
   Constant *table = w.structure(
-      {w.u32(128), w.u32(2), w.text(info.name, "name"),
+      {w.u32(136), w.u32(2), w.text(info.name, "name"),
        w.text(info.compilerVersion, "compiler_version"),
        w.text(info.flags, "flags"),
        w.text(target.triple + " " + target.cpu, "target"),
@@ -214,7 +214,8 @@ void itera::addProgramTable(Module &module, const ProgramInfo &info,
        w.tensors(info.outputs, "outputs"), w.u32(info.inputs.size()),
        w.u32(info.outputs.size()), w.u64(info.scratchBytes), w.u64(64), weights,
        w.u64(info.weightBytes), w.u64(info.requiredCpuFeatures),
-       entries.write(info.forward), streamTable(w, entries, info)});
+       entries.write(info.forward), streamTable(w, entries, info),
+       w.text(info.streamProblem, "stream_problem")});
   auto *program =
       new GlobalVariable(module, table->getType(), true,
                          GlobalValue::ExternalLinkage, table, "itera_program");

@@ -308,6 +308,9 @@ FailureOr<ProgramInfo> Reader::read() {
   if (failed(readInterface(forward)))
     return failure();
   auto stream = planned->getAttrOfType<DictionaryAttr>(ssm::kStreamAttr);
+  info.streamProblem = textAttr(planned, ssm::kStreamProblemAttr);
+  if (!stream && info.streamProblem.empty())
+    info.streamProblem = "it was compiled without streaming";
   if (stream && failed(readStream(stream)))
     return failure();
   return info;

@@ -33,7 +33,10 @@ struct DeriveStreaming : itera::impl::DeriveStreamingPassBase<DeriveStreaming> {
 private:
   LogicalResult readTimeDims(func::FuncOp forward, InputTimes &given);
   void cannotStream(Operation *op, const Twine &why);
+  std::optional<std::string> findExcess(func::FuncOp sequence,
+                                        const StreamAnalysis &analysis);
   void writeEntries(const StreamPlan &plan);
+  ArrayAttr lookaheadNodes(const StreamAnalysis &analysis, Value output);
   void describe(const StreamPlan &plan);
 
   StatePairs pairs;
@@ -81,8 +84,13 @@ void DeriveStreaming::cannotStream(Operation *op, const Twine &why) {
          : why.str();
   module->setAttr(ssm::kStreamProblemAttr,
                   StringAttr::get(&getContext(), text));
-  emitRemark(op ? op->getLoc() : module.getLoc())
-      << "the model cannot stream: " << text;
+  Location loc = op ? op->getLoc() : module.getLoc();
+  if (!required) {
+    emitRemark(loc) << "the model cannot stream: " << text;
+    return;
+  }
+  emitError(loc) << "the model cannot stream: " << text;
+  signalPassFailure();
 }
 
 /// Makes the padding of convolutions ops of its own.
@@ -111,6 +119,28 @@ static void makePaddingExplicit(func::FuncOp function) {
   });
 }
 
+/// What is said of an output that looks further ahead than the user wants.
+std::optional<std::string>
+DeriveStreaming::findExcess(func::FuncOp sequence,
+                            const StreamAnalysis &analysis) {
+  if (maxLookahead < 0)
+    return std::nullopt;
+  auto forward = getOperation().lookupSymbol<func::FuncOp>(ssm::kForwardName);
+  for (auto [i, output] :
+       llvm::enumerate(sequence.front().getTerminator()->getOperands())) {
+    const ValueTime &time = analysis.get(output);
+    if (time.kind != ValueTime::frames ||
+        time.available.lookahead <= maxLookahead)
+      continue;
+    auto name = forward.getResultAttrOfType<StringAttr>(i, ssm::kNameAttr);
+    return "output '" + (name ? name.str() : std::to_string(i)) + "' needs " +
+           std::to_string(time.available.lookahead) +
+           " frames ahead, more than --max-lookahead=" +
+           std::to_string(maxLookahead);
+  }
+  return std::nullopt;
+}
+
 void DeriveStreaming::runOnOperation() {
   ModuleOp module = getOperation();
   auto forward = module.lookupSymbol<func::FuncOp>(ssm::kForwardName);
@@ -133,6 +163,8 @@ void DeriveStreaming::runOnOperation() {
     return signalPassFailure();
   pairs = *found;
   SmallVector<InputTimes> answers = inferInputTimes(sequence, given);
+  if (answers.empty() && required)
+    return cannotStream(nullptr, kNoTime);
   if (answers.empty()) {
     // Most models without time were never meant to stream: no remark.
     module->setAttr(ssm::kStreamProblemAttr,
@@ -146,6 +178,10 @@ void DeriveStreaming::runOnOperation() {
       if (problem.why.empty())
         problem = analysis.getProblem();
       continue;
+    }
+    if (std::optional<std::string> excess = findExcess(sequence, analysis)) {
+      problem = {nullptr, *excess};
+      break;
     }
     StreamPlan plan(sequence, analysis);
     writeEntries(plan);
@@ -177,6 +213,51 @@ void DeriveStreaming::writeEntries(const StreamPlan &plan) {
                      return analysis.get(output).kind != ValueTime::frames;
                    }))
     entries.buildFinal(ssm::kFinalName);
+}
+
+/// The nodes on the way to an output that decide its look-ahead, from the input
+/// on, with what each adds.
+ArrayAttr DeriveStreaming::lookaheadNodes(const StreamAnalysis &analysis,
+                                          Value output) {
+  OpBuilder b(&getContext());
+  SmallVector<std::pair<std::string, int64_t>> nodes;
+  Value value = output;
+  while (analysis.get(value).kind == ValueTime::frames) {
+    Operation *op = value.getDefiningOp();
+    if (!op)
+      break;
+    // The operand that is known last.
+    Value last;
+    int64_t latest = 0;
+    for (auto [operand, in] :
+         llvm::zip(op->getOperands(), analysis.getRule(op)->operands)) {
+      const ValueTime &time = analysis.get(operand);
+      if (time.kind != ValueTime::frames)
+        continue;
+      int64_t when = time.available.lookahead +
+                     time.available.stride *
+                         (in.window.offset + in.window.window - 1);
+      if (!last || when > latest) {
+        last = operand;
+        latest = when;
+      }
+    }
+    int64_t added = analysis.get(value).available.lookahead -
+                    analysis.get(last).available.lookahead;
+    // A node may have become several ops: its padding is one of its own.
+    std::string node = nodeName(op);
+    if (nodes.empty() || nodes.back().first != node)
+      nodes.push_back({node, 0});
+    nodes.back().second += added;
+    value = last;
+  }
+  SmallVector<Attribute> adds;
+  for (auto &[node, added] : llvm::reverse(nodes))
+    if (added != 0)
+      adds.push_back(b.getDictionaryAttr(
+          {b.getNamedAttr("frames", b.getI64IntegerAttr(added)),
+           b.getNamedAttr("node", b.getStringAttr(node))}));
+  return b.getArrayAttr(adds);
 }
 
 /// The attribute `ssm.stream`.
@@ -212,6 +293,7 @@ void DeriveStreaming::describe(const StreamPlan &plan) {
         {number("time_dim", streams ? time.available.time.dim : -1),
          number("stride", time.available.stride),
          number("lookahead", std::max<int64_t>(time.available.lookahead, 0)),
+         b.getNamedAttr("adds", lookaheadNodes(analysis, output)),
          b.getNamedAttr("length", b.getArrayAttr(length))}));
   }
   SmallVector<NamedAttribute> all = {

@@ -10,6 +10,7 @@
 #include "itera/Dialect/SSM/SSM.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
@@ -622,6 +623,42 @@ func::FuncOp EntryBuilder::buildTick(StringRef name, bool flush) {
   return finish();
 }
 
+/// A sum over time that is divided by the number of its terms, a constant in a
+/// file of one length: the number of frames decides.
+Value EntryBuilder::buildMean(Operation *op) {
+  auto divide = dyn_cast<arith::DivFOp>(op);
+  DenseElementsAttr divisor;
+  if (!divide || !matchPattern(divide.getRhs(), m_Constant(&divisor)) ||
+      !divisor.isSplat())
+    return nullptr;
+  Value sum = divide.getLhs();
+  while (isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+                         linalg::BroadcastOp>(sum.getDefiningOp()))
+    sum = sum.getDefiningOp()->getOperand(0);
+  auto reduce = sum.getDefiningOp<linalg::ReduceOp>();
+  const TimeRule *rule = reduce ? analysis.getRule(reduce) : nullptr;
+  if (!rule || rule->results[0].kind != TimeResult::atEnd)
+    return nullptr;
+  auto type = cast<RankedTensorType>(reduce.getInputs()[0].getType());
+  int64_t terms = 1;
+  for (int64_t dim : reduce.getDimensions())
+    terms *= type.getDimSize(dim);
+  if (divisor.getSplatValue<APFloat>().convertToDouble() != double(terms))
+    return nullptr;
+  const Availability &available =
+      analysis.get(reduce.getInputs()[0]).available;
+  Location loc = op->getLoc();
+  Value count = arith::MulIOp::create(builder, loc, lengthOf(available),
+                                      index(terms / available.wholeLength));
+  Value number = arith::SIToFPOp::create(
+      builder, loc, divisor.getElementType(),
+      arith::IndexCastOp::create(builder, loc, builder.getI64Type(), count));
+  Value empty = tensor::EmptyOp::create(
+      builder, loc, divisor.getType().getShape(), divisor.getElementType());
+  Value all = linalg::FillOp::create(builder, loc, number, empty).getResult(0);
+  return arith::DivFOp::create(builder, loc, getInvariant(divide.getLhs()), all);
+}
+
 func::FuncOp EntryBuilder::buildFinal(StringRef name) {
   start(name, Mode::final);
   addConstants();
@@ -634,7 +671,10 @@ func::FuncOp EntryBuilder::buildFinal(StringRef name) {
       continue;
     current = &op;
     if (!analysis.getRule(&op)) {
-      getInvariant(op.getResult(0));
+      if (Value mean = buildMean(&op))
+        mapping.map(op.getResult(0), mean);
+      else
+        getInvariant(op.getResult(0));
       continue;
     }
     for (auto [i, result] : llvm::enumerate(op.getResults()))

@@ -69,6 +69,7 @@ private:
   mlir::Value initialState(const StateSpec &state);
   void addStreamedOutputs();
   mlir::Value delayed(mlir::Value output);
+  mlir::Value buildMean(mlir::Operation *op);
 
   mlir::Value index(int64_t value);
   mlir::Value clockEntry(unsigned number);

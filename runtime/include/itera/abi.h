@@ -169,6 +169,9 @@ typedef struct itera_model_api {
   const char *(*compiler_flags)(void);
   const char *(*target)(void);      /* triple and CPU */
   const char *(*source_hash)(void); /* of the file that was compiled */
+  /** Why the model cannot stream, with the node that prevents it; "" if it
+   *  can. */
+  const char *(*stream_problem)(void);
 
   /* Inputs and outputs, in the order of the source model. The info functions
    * return null if index is too large. */

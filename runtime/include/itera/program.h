@@ -188,6 +188,7 @@ typedef struct itera_program {
   uint64_t required_cpu_features;   /* 104: ITERA_CPU_* */
   itera_entry_fn forward;           /* 112 */
   const itera_stream *stream;       /* 120: null if the model cannot stream */
+  const char *stream_problem;       /* 128: why it cannot; may be null */
 } itera_program_t;
 
 /** The name of the constant, and the object that defines it. Put it into
@@ -252,7 +253,8 @@ ITERA_STATIC_ASSERT(offsetof(itera_program_t, weights_bytes) == 96);
 ITERA_STATIC_ASSERT(offsetof(itera_program_t, required_cpu_features) == 104);
 ITERA_STATIC_ASSERT(offsetof(itera_program_t, forward) == 112);
 ITERA_STATIC_ASSERT(offsetof(itera_program_t, stream) == 120);
-ITERA_STATIC_ASSERT(sizeof(itera_program_t) == 128);
+ITERA_STATIC_ASSERT(offsetof(itera_program_t, stream_problem) == 128);
+ITERA_STATIC_ASSERT(sizeof(itera_program_t) == 136);
 #endif
 
 #ifdef __cplusplus

@@ -77,6 +77,8 @@ struct ProgramInfo {
   uint64_t requiredCpuFeatures = 0;
   EntryInfo forward;
   std::optional<StreamInfo> stream;
+  /// Why there is none.
+  std::string streamProblem;
 };
 
 /// Reads the interface and the layout of the planned functions. Fails with a

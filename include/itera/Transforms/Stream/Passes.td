@@ -76,7 +76,7 @@ def DeriveStreamingPass : Pass<"ssm-derive-streaming", "::mlir::ModuleOp"> {
     module attributes {ssm.stream = {
         alignment = 1 : i64, chunk = 1 : i64, flush_frames = 0 : i64,
         inputs = [ {time_dim = 0 : i64}, {time_dim = 0 : i64} ],
-        outputs = [ {length = [], lookahead = 0 : i64, stride = 1 : i64,
+        outputs = [ {adds = [], length = [], lookahead = 0 : i64, stride = 1 : i64,
                      time_dim = 0 : i64} ],
         states = [ {name = "ssm.linear_recurrence.state",
                     node = "ssm.linear_recurrence", type = tensor<4xf32>} ],
@@ -114,7 +114,9 @@ def DeriveStreamingPass : Pass<"ssm-derive-streaming", "::mlir::ModuleOp"> {
     Option<"chunk", "chunk", "int64_t", "0",
            "Frames of @prefill; 0: chosen for the model">,
     Option<"maxLookahead", "max-lookahead", "int64_t", "-1",
-           "Refuse an output that needs more frames ahead; -1: any">];
+           "Refuse an output that needs more frames ahead; -1: any">,
+    Option<"required", "required", "bool", "false",
+           "A model that cannot stream is an error">];
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
     "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect"];
