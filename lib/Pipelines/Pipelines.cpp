@@ -32,6 +32,8 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
   OpPassManager &functions = manager.nest<func::FuncOp>();
   // Exporters write a constant once per use; lanes must see one value.
   functions.addPass(createCSEPass());
+  // Before what is unrolled is rolled, which could be part of a closed form.
+  functions.addPass(createRecognizeSsdPass());
   functions.addPass(createRerollRecurrencesPass());
   // Gates and steps are looked for by these names.
   functions.addPass(createRecognizeActivationsPass());
