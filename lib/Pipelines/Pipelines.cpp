@@ -35,6 +35,8 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
   functions.addPass(createRerollRecurrencesPass());
   // Gates and steps are looked for by these names.
   functions.addPass(createRecognizeActivationsPass());
+  // Leaves scans where it finds no better op.
+  functions.addPass(createRecognizeSsdPass());
   // Before the fission, which may part a readout from its state; and after
   // it, for the linear recurrences that it lays bare. A second fission takes
   // away what is then left of their scans.

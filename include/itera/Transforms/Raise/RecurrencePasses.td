@@ -170,6 +170,61 @@ def RecognizeRecurrencesPass : Pass<"ssm-recognize-recurrences", "::mlir::func::
     Statistic<"numLinear", "linear", "Number of linear recurrences recognised">];
 }
 
+def RecognizeSsdPass : Pass<"ssm-recognize-ssd", "::mlir::func::FuncOp"> {
+  let summary = "Raise closed forms of linear recurrences to the recurrence";
+  let description = [{
+    Exporters of whole-sequence models write h_t = exp(d_t) * h_(t-1) + u_t,
+    y_t = C_t h_t without a loop: as state space duality in chunks (Mamba-2:
+    running sums, masked exponentials of their differences, products inside of
+    and between chunks) or as running sums divided by products of decays. This
+    pass finds such a region and replaces it by the recurrence itself, which
+    also is exact where the closed form loses digits.
+
+    The algebra is not matched op by op. From the exponentials of sums of one
+    value, the decay, the pass follows everything downward to a value through
+    which all of it goes; cuts out the region above it; finds which dimensions
+    of its values are the same axis; and then proves by evaluating a small copy
+    on random numbers, in double precision, that the region computes a linear
+    recurrence of its inputs: which of them is injected and which is read out
+    is found by trying. A region holds only ops that make its result an
+    analytic function of the inputs, so agreement at random points is equality.
+
+    Covered on the way: any chunk length, numbers of frames that are no
+    multiple of it (padded and cut off), groups of B and C, last states that
+    are outputs, first states that are inputs, any order of dimensions.
+
+    The result is an `ssm.selective_scan` if the decay is dt * A and dt is a
+    factor of what is injected; otherwise an `ssm.scan`, for
+    `ssm-recognize-recurrences`. Where a value has the decay's exponentials
+    but no recurrence is found, a missed remark of category `raise` says why.
+
+    Before:
+    ```mlir
+    %s = ssm.cumsum %d dim 0 : tensor<16x4xf32>
+    %p = math.exp %s : tensor<16x4xf32>
+    %q = arith.divf %u, %p : tensor<16x4xf32>
+    %r = ssm.cumsum %q dim 0 : tensor<16x4xf32>
+    %h = arith.mulf %r, %p : tensor<16x4xf32>
+    ```
+    After:
+    ```mlir
+    %last, %h = ssm.scan init(%zero : tensor<4xf32>) sequences(%d, %u : tensor<16x4xf32>, tensor<16x4xf32>) length 16 {
+    ^bb0(%state: tensor<4xf32>, %dt: tensor<4xf32>, %ut: tensor<4xf32>):
+      %a = math.exp %dt : tensor<4xf32>
+      %m = arith.mulf %a, %state : tensor<4xf32>
+      %n = arith.addf %m, %ut : tensor<4xf32>
+      ssm.yield %n, %n : tensor<4xf32>, tensor<4xf32>
+    } {sequence_dims = array<i64: 0, 0>, stack_dims = array<i64: 0>} -> tensor<4xf32>, tensor<16x4xf32>
+    ```
+  }];
+  let dependentDialects = [
+    "::itera::ssm::SSMDialect", "::mlir::arith::ArithDialect",
+    "::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::math::MathDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numForms", "forms", "Number of closed forms raised">];
+}
+
 def SimplifyTransposesPass : Pass<"ssm-simplify-transposes", "::mlir::func::FuncOp"> {
   let summary = "Remove transposes that only undo each other";
   let description = [{

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "ClosedFormSearch.h"
+
+#include "Match.h"
+#include "Relayout.h"
+
+#include "itera/Dialect/SSM/SSM.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+using namespace itera;
+using namespace itera::raise;
+
+/// Bounds on what is looked at for one group: closed forms have tens of ops.
+static constexpr unsigned kMostConeOps = 256, kMostFollowedOps = 1024,
+                          kMostSinks = 16;
+
+ClosedFormSearch::ClosedFormSearch(Block &block)
+    : evaluator({/*elements=*/int64_t(1) << 22, /*work=*/int64_t(1) << 30}),
+      block(block) {
+  for (Operation &op : block)
+    if (op.getNumRegions() == 0 || isa<linalg::LinalgOp, tensor::PadOp>(op))
+      if (ssm::canEvaluate(&op) && llvm::all_of(op.getOperands(), [&](Value v) {
+            return isConstant(v);
+          }))
+        constants.insert(op.result_begin(), op.result_end());
+}
+
+/// Constants of zeros and ones (or minus one) select and add up.
+bool ClosedFormSearch::isMask(Value value) {
+  if (!isConstant(value))
+    return false;
+  value = stripViews(value, /*throughPads=*/false);
+  auto isOne = [](double number) {
+    return number == 0 || number == 1 || number == -1;
+  };
+  if (std::optional<double> number = matchSplat(value))
+    return isOne(*number);
+  std::optional<ssm::HostTensor> data = evaluator.evaluate(value);
+  if (!data || !ssm::isFloat(data->kind))
+    return false;
+  for (int64_t i = 0; i < data->size(); ++i)
+    if (!isOne(data->getFloat(i)))
+      return false;
+  return true;
+}
+
+//===----------------------------------------------------------------------===//
+// Upward from an exponential
+//===----------------------------------------------------------------------===//
+
+/// Follows sums upward to the one value that they are of.
+bool ClosedFormSearch::walkCone(Operation *exp, DecayGroup &group) {
+  SmallVector<Value> work{exp->getOperand(0)};
+  while (!work.empty()) {
+    Value value = work.pop_back_val();
+    if (isConstant(value) || group.cone.contains(value) || value == group.decay)
+      continue;
+    Operation *op = value.getDefiningOp();
+    SmallVector<Value> next;
+    bool isSum = op && op->getBlock() == &block && isRegionOp(op);
+    if (isSum) {
+      for (OpOperand *operand : getRegionOperands(op))
+        if (!isConstant(operand->get()))
+          next.push_back(operand->get());
+      if (isa<arith::MulFOp, linalg::ContractOp>(op)) {
+        // A product with a mask is a sum, too.
+        isSum = next.size() == 1 &&
+                llvm::all_of(getRegionOperands(op), [&](OpOperand *operand) {
+                  return operand->get() == next[0] || isMask(operand->get());
+                });
+        group.sumsTime |= isSum && isa<linalg::ContractOp>(op);
+      } else if (isa<arith::SelectOp>(op)) {
+        isSum = isConstant(op->getOperand(0)) && next.size() == 1;
+      } else {
+        isSum = !isa<arith::DivFOp, math::ExpOp>(op);
+        group.sumsTime |= isa<ssm::CumsumOp>(op);
+      }
+    }
+    if (!isSum) {
+      if (group.decay)
+        return false;
+      group.decay = value;
+      continue;
+    }
+    group.cone.insert(value);
+    if (group.cone.size() > kMostConeOps)
+      return false;
+    work.append(next);
+  }
+  return bool(group.decay);
+}
+
+SmallVector<DecayGroup> ClosedFormSearch::findGroups() {
+  llvm::MapVector<Value, DecayGroup> groups;
+  for (Operation &op : block) {
+    if (!isa<math::ExpOp>(op) || !isRegionOp(&op))
+      continue;
+    DecayGroup found;
+    if (!walkCone(&op, found))
+      continue;
+    DecayGroup &group = groups[found.decay];
+    group.decay = found.decay;
+    group.exps.push_back(&op);
+    group.cone.insert(found.cone.begin(), found.cone.end());
+    group.sumsTime |= found.sumsTime;
+  }
+  SmallVector<DecayGroup> result;
+  for (auto &[decay, group] : groups)
+    if (group.sumsTime)
+      result.push_back(std::move(group));
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Downward
+//===----------------------------------------------------------------------===//
+
+void ClosedFormSearch::follow(const DecayGroup &group) {
+  followed.clear();
+  followedOps.assign(group.exps.begin(), group.exps.end());
+  for (unsigned i = 0; i < followedOps.size(); ++i) {
+    Value value = followedOps[i]->getResult(0);
+    followed.insert(value);
+    for (Operation *user : value.getUsers()) {
+      if (user->getBlock() != &block || !isRegionOp(user) ||
+          followed.contains(user->getResult(0)) ||
+          followedOps.size() > kMostFollowedOps)
+        continue;
+      // A matmul with weights ends a layer.
+      bool isLinear =
+          isa<linalg::ContractOp>(user) &&
+          llvm::any_of(getRegionOperands(user), [&](OpOperand *operand) {
+            return isConstant(operand->get()) && !isMask(operand->get());
+          });
+      if (isLinear)
+        continue;
+      followed.insert(user->getResult(0));
+      followedOps.push_back(user);
+    }
+  }
+  llvm::sort(followedOps,
+             [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+}
+
+SmallVector<Value> ClosedFormSearch::findCandidates(const DecayGroup &group) {
+  follow(group);
+  llvm::DenseMap<Operation *, unsigned> numbers;
+  for (auto [i, op] : llvm::enumerate(followedOps))
+    numbers[op] = i;
+  SmallVector<unsigned> sinks;
+  for (auto [i, op] : llvm::enumerate(followedOps))
+    if (llvm::any_of(op->getUsers(), [&](Operation *user) {
+          return !numbers.contains(user);
+        }))
+      sinks.push_back(i);
+  if (sinks.size() > kMostSinks)
+    return {};
+
+  // In program order, a value is on all ways to a sink if, when it is there,
+  // nothing else that is still to be read on a way to the sink is.
+  SmallVector<bool> isCandidate(followedOps.size(), false);
+  for (unsigned sink : sinks) {
+    SmallVector<bool> leads(followedOps.size(), false);
+    SmallVector<unsigned> lastUse(followedOps.size(), 0);
+    leads[sink] = true;
+    lastUse[sink] = followedOps.size();
+    unsigned lastExp = 0;
+    for (unsigned i = sink + 1; i-- > 0;) {
+      for (Operation *user : followedOps[i]->getUsers()) {
+        auto it = numbers.find(user);
+        if (it == numbers.end() || it->second > sink || !leads[it->second])
+          continue;
+        leads[i] = true;
+        lastUse[i] = std::max(lastUse[i], it->second);
+      }
+      if (leads[i] && llvm::is_contained(group.exps, followedOps[i]))
+        lastExp = std::max(lastExp, i);
+    }
+    unsigned busyUntil = 0; // the last read of what came before
+    for (unsigned i = 0; i <= sink; ++i) {
+      if (!leads[i])
+        continue;
+      isCandidate[i] |= i >= lastExp && busyUntil <= i;
+      busyUntil = std::max(busyUntil, lastUse[i]);
+    }
+  }
+  SmallVector<Value> candidates;
+  for (auto [op, is] : llvm::zip(followedOps, isCandidate))
+    if (is && !isa<math::ExpOp>(op))
+      candidates.push_back(op->getResult(0));
+  return candidates;
+}
+
+//===----------------------------------------------------------------------===//
+// Cutting a region out
+//===----------------------------------------------------------------------===//
+
+/// Adds what leads to `value`. The cut is above what depends on the decay; of
+/// what does not, products that only the closed form needs (C times B for all
+/// pairs of frames) are inside.
+bool ClosedFormSearch::cutAbove(Value value, const DecayGroup &group,
+                                CutRegion &region, llvm::DenseSet<Value> &seen) {
+  SmallVector<Value> work{value};
+  while (!work.empty()) {
+    Value next = work.pop_back_val();
+    if (!seen.insert(next).second)
+      continue;
+    auto addLeaf = [&](Value leaf) {
+      if (!llvm::is_contained(region.leaves, leaf))
+        region.leaves.push_back(leaf);
+    };
+    auto enter = [&](Operation *op) {
+      region.ops.push_back(op);
+      for (OpOperand *operand : getRegionOperands(op)) {
+        Value read = operand->get();
+        Operation *def = read.getDefiningOp();
+        bool isView = def && def->getNumOperands() > 0 &&
+                      stripViews(read, /*throughPads=*/false) != read;
+        if (isConstant(read) && !isView)
+          region.constants.push_back(operand);
+        else
+          work.push_back(read);
+      }
+    };
+    if (next == group.decay) {
+      addLeaf(next);
+      continue;
+    }
+    Operation *op = next.getDefiningOp();
+    if (followed.contains(next) || group.cone.contains(next) || isConstant(next)) {
+      if (!isRegionOp(op) || region.ops.size() > kMostFollowedOps)
+        return false;
+      // No input decides a selection.
+      if (isa<arith::SelectOp>(op) && !isConstant(op->getOperand(0)))
+        return false;
+      enter(op);
+      continue;
+    }
+    SmallVector<Operation *> views;
+    Value base = stripViews(next, /*throughPads=*/true, &views);
+    if (!views.empty()) {
+      for (Operation *view : views)
+        if (seen.insert(view->getResult(0)).second || view == views.front())
+          region.ops.push_back(view);
+      work.push_back(base);
+      continue;
+    }
+    bool isProduct = false;
+    if (op && op->getBlock() == &block && isRegionOp(op) &&
+        llvm::none_of(getRegionOperands(op), [&](OpOperand *operand) {
+          return isConstant(operand->get());
+        })) {
+      if (isa<linalg::ContractOp>(op))
+        isProduct = true;
+      if (isa<linalg::ReduceOp>(op))
+        isProduct = bool(stripViews(op->getOperand(0), false)
+                             .getDefiningOp<arith::MulFOp>());
+      if (isa<arith::MulFOp>(op))
+        isProduct = llvm::all_of(op->getOperands(), [&](Value operand) {
+          return typeOf(stripViews(operand, false)).getNumElements() <
+                 typeOf(next).getNumElements();
+        });
+    }
+    if (isProduct)
+      enter(op);
+    else
+      addLeaf(next);
+  }
+  return true;
+}
+
+std::optional<CutRegion> ClosedFormSearch::cutRegion(const DecayGroup &group,
+                                                  Value root) {
+  CutRegion region;
+  region.root = root;
+  llvm::DenseSet<Value> seen;
+  if (!cutAbove(root, group, region, seen) ||
+      !llvm::is_contained(region.leaves, group.decay))
+    return std::nullopt;
+  region.sort();
+  return region;
+}
+
+//===----------------------------------------------------------------------===//
+// Slices
+//===----------------------------------------------------------------------===//
+
+/// `value`'s slice, from above where that is no more work.
+static Value sliceOf(OpBuilder &builder, tensor::ExtractSliceOp slice,
+                     Value value) {
+  Location loc = slice.getLoc();
+  Operation *op = value.getDefiningOp();
+  RankedTensorType type =
+      slice.getResultType().clone(typeOf(value).getElementType());
+  if (op && isa<arith::AddFOp, arith::SubFOp, arith::MulFOp>(op) &&
+      value.hasOneUse()) {
+    Value lhs = sliceOf(builder, slice, op->getOperand(0));
+    Value rhs = sliceOf(builder, slice, op->getOperand(1));
+    Operation *copy = builder.clone(*op);
+    copy->setOperands({lhs, rhs});
+    copy->getResult(0).setType(type);
+    return copy->getResult(0);
+  }
+  if (auto broadcast = value.getDefiningOp<linalg::BroadcastOp>()) {
+    bool sameInput = true;
+    for (auto [d, size] : llvm::enumerate(slice.getStaticSizes()))
+      sameInput &= size == typeOf(value).getDimSize(d) ||
+                   llvm::is_contained(broadcast.getDimensions(), int64_t(d));
+    if (sameInput) {
+      Value empty = tensor::EmptyOp::create(builder, loc, type.getShape(),
+                                            type.getElementType());
+      return linalg::BroadcastOp::create(builder, loc, broadcast.getInput(), empty,
+                                         broadcast.getDimensions())
+          ->getResult(0);
+    }
+  }
+  if (auto pad = value.getDefiningOp<tensor::PadOp>())
+    if (pad.getSourceType() == type && pad.getStaticLow() == slice.getStaticOffsets())
+      return pad.getSource();
+  return tensor::ExtractSliceOp::create(builder, loc, type, value,
+                                        slice.getMixedOffsets(),
+                                        slice.getMixedSizes(),
+                                        slice.getMixedStrides());
+}
+
+void ClosedFormSearch::pullSlicesUp(const DecayGroup &group) {
+  follow(group);
+  SmallVector<tensor::ExtractSliceOp> slices;
+  for (Operation *op : followedOps)
+    if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op))
+      if (isa_and_present<arith::AddFOp>(slice.getSource().getDefiningOp()) &&
+          slice.getSource().hasOneUse() && slice.hasUnitStride() &&
+          slice.getDroppedDims().none())
+        slices.push_back(slice);
+  for (tensor::ExtractSliceOp slice : slices) {
+    OpBuilder builder(slice);
+    slice.replaceAllUsesWith(sliceOf(builder, slice, slice.getSource()));
+  }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where in a function a recurrence may be computed by a closed form.
+//
+// All closed forms multiply by exponentials of sums of one sequence, the
+// logarithm of the decay. From these exponentials everything that is computed
+// by region ops is followed downward; a value through which all of that goes on
+// its way to some reader below is a candidate for the recurrence's result.
+
+#ifndef ITERA_LIB_TRANSFORMS_RAISE_CLOSEDFORMSEARCH_H
+#define ITERA_LIB_TRANSFORMS_RAISE_CLOSEDFORMSEARCH_H
+
+#include "SmallCopy.h"
+
+#include "llvm/ADT/MapVector.h"
+
+namespace itera::raise {
+
+/// Exponentials of sums of one value.
+struct DecayGroup {
+  mlir::Value decay;
+  llvm::SmallVector<mlir::Operation *> exps;
+  /// Values between the decay and the exponentials.
+  llvm::DenseSet<mlir::Value> cone;
+  /// True if one of the sums is over time.
+  bool sumsTime = false;
+};
+
+class ClosedFormSearch {
+public:
+  explicit ClosedFormSearch(mlir::Block &block);
+
+  /// The groups of the block that sum over time, in program order.
+  llvm::SmallVector<DecayGroup> findGroups();
+  /// Follows the group downward. The candidates, in program order.
+  llvm::SmallVector<mlir::Value> findCandidates(const DecayGroup &group);
+  /// The region from the decay and the values multiplied with its exponentials
+  /// to `root`, a value of the last group followed.
+  std::optional<CutRegion> cutRegion(const DecayGroup &group, mlir::Value root);
+  /// Slices of sums and products read by nobody else become sums and products
+  /// of slices, so that what pads time away from its end meets its inverse.
+  void pullSlicesUp(const DecayGroup &group);
+
+  ssm::Evaluator evaluator;
+
+private:
+  bool isConstant(mlir::Value value) const { return constants.contains(value); }
+  bool isMask(mlir::Value value);
+  bool walkCone(mlir::Operation *exp, DecayGroup &group);
+  void follow(const DecayGroup &group);
+  bool cutAbove(mlir::Value value, const DecayGroup &group, CutRegion &region,
+                llvm::DenseSet<mlir::Value> &seen);
+
+  mlir::Block &block;
+  llvm::DenseSet<mlir::Value> constants;
+  /// What depends on the exponentials of the group last followed.
+  llvm::DenseSet<mlir::Value> followed;
+  llvm::SmallVector<mlir::Operation *> followedOps;
+};
+
+} // namespace itera::raise
+
+#endif // ITERA_LIB_TRANSFORMS_RAISE_CLOSEDFORMSEARCH_H
