@@ -127,9 +127,15 @@ def linear_recurrence():
 
 @case
 def selective_scan():
-    for reverse, batch, length, d, n in [("", 1, 1, 1, 1), ("", 2, 7, 5, 3), ("reverse", 1, 6, 4, 16)]:
+    # Groups of B and C, and whether the decay is per channel and state.
+    for reverse, batch, length, d, n, groups, per_state in [
+            ("", 1, 1, 1, 1, 0, True), ("", 2, 7, 5, 3, 0, True), ("reverse", 1, 6, 4, 16, 0, True),
+            ("", 2, 7, 5, 3, 0, False), ("", 2, 5, 6, 4, 3, False), ("reverse", 1, 5, 6, 4, 2, True),
+            ("", 1, 4, 3, 5, 1, False)]:
         x, dt = normal(batch, length, d), np.abs(normal(batch, length, d))
-        A, B, C = -np.abs(normal(d, n)), normal(batch, length, n), normal(batch, length, n)
+        A = -np.abs(normal(*((d, n) if per_state else (d,))))
+        shape = (batch, length, groups, n) if groups else (batch, length, n)
+        B, C = normal(*shape), normal(*shape)
         h0, D, z = normal(batch, d, n), normal(d), normal(batch, length, d)
         y, h = np.zeros(x.shape), h0.astype(np.float64)
         order = range(length)[::-1] if reverse else range(length)
@@ -137,9 +143,10 @@ def selective_scan():
             for b in range(batch):
                 for c in range(d):
                     step = np.float64(dt[b, t, c])
-                    h[b, c] = np.exp(step * A[c]) * h[b, c] + step * B[b, t] * x[b, t, c]
+                    at = (b, t, c * groups // d) if groups else (b, t)
+                    h[b, c] = np.exp(step * A[c]) * h[b, c] + step * B[at] * x[b, t, c]
                     gate = z[b, t, c] * sigmoid(z[b, t, c])
-                    y[b, t, c] = (C[b, t] @ h[b, c] + D[c] * x[b, t, c]) * gate
+                    y[b, t, c] = (C[at] @ h[b, c] + D[c] * x[b, t, c]) * gate
         yield ("%y, %l = ssm.selective_scan x(%x) dt(%dt) A(%A) B(%B) C(%C) init(%h) "
                f"D(%D : {{D}}) z(%z : {{z}}) {reverse} : {{x}}, {{A}}, {{B}}, {{h}}",
                dict(x=x, dt=dt, A=A, B=B, C=C, h=h0, D=D, z=z), dict(y=y, l=h), 5e-5)

@@ -112,48 +112,63 @@ bool KernelBuilder::claimScan() {
     return false;
   auto [steps, last] = placeResults(function, op.getY(), op.getLast());
   Shape shape = shapeOf(op.getX());
-  int batch = shape[0], frames = shape[1], states = shapeOf(op.getA())[1];
+  int batch = shape[0], frames = shape[1], states = shapeOf(op.getInit())[2];
+  int groups = op.getNumGroups(), perGroup = shape[2] / groups;
   int tile = statesPerTile(states, machine), tiles = states / tile;
   bool reverse = op.getReverse();
   auto frame = [&](Expr t) { return reverse ? frames - 1 - t : t; };
   Expr log2e = 1.44269504f;
 
-  for (Channels channels : cutChannels(shape[2], machine.lanes)) {
+  for (Channels channels : cutChannels(perGroup, machine.lanes)) {
     forget();
-    Var d("d"), n("n"), t("t"), b("b"), q("q");
+    Var d("d"), n("n"), t("t"), g("g"), b("b"), q("q");
     Expr channel = d + channels.first;
+    if (groups > 1)
+      channel += g * perGroup;
+    // Element (n, t) of B or C.
+    auto perState = [&](mlir::Value value, Expr t, Expr n) {
+      if (shapeOf(value).size() == 3)
+        return at(value, {b, t, n});
+      return at(value, {b, t, groups > 1 ? Expr(g) : Expr(0), n});
+    };
     // What depends on time and channel alone is computed once per step.
-    Func dt = func("dt"), du = func("du"), gate = func("gate"),
-         skip = func("skip");
+    std::vector<Func> perStep;
+    auto addPerStep = [&](const char *name, Expr value) {
+      Func f = func(name);
+      f(d, t, g, b) = value;
+      perStep.push_back(f);
+      return f;
+    };
     Expr delta = at(op.getDt(), {b, frame(t), channel});
     Expr x = at(op.getX(), {b, frame(t), channel});
-    dt(d, t, b) = mul(delta, log2e);
-    du(d, t, b) = mul(delta, x);
-    std::vector<Func> perStep{dt, du};
-    if (op.getZ()) {
-      gate(d, t, b) = fp::silu(at(op.getZ(), {b, frame(t), channel}));
-      perStep.push_back(gate);
-    }
-    if (op.getD()) {
-      skip(d, t, b) = mul(at(op.getD(), {channel}), x);
-      perStep.push_back(skip);
-    }
+    Func dt, gate, skip;
+    if (op.hasDecayPerState())
+      dt = addPerStep("dt", mul(delta, log2e));
+    else
+      dt = addPerStep("decay", fp::decayExp2(mul(mul(delta, log2e),
+                                                 at(op.getA(), {channel}))));
+    Func du = addPerStep("du", mul(delta, x));
+    if (op.getZ())
+      gate = addPerStep("gate", fp::silu(at(op.getZ(), {b, frame(t), channel})));
+    if (op.getD())
+      skip = addPerStep("skip", mul(at(op.getD(), {channel}), x));
 
     // Algorithm
     Func f = func("scan");
-    f(d, n, t, b, q) =
+    f(d, n, t, g, b, q) =
         Halide::Tuple(Halide::undef<float>(), Halide::undef<float>());
     RDom all(0, states, "s");
-    f(d, all, frame(0), b, q) = Halide::Tuple(
+    f(d, all, frame(0), g, b, q) = Halide::Tuple(
         Halide::undef<float>(), at(op.getInit(), {b, channel, all.x}));
     RDom r(0, tile, 0, frames, 0, tiles, "r");
     Expr state = r.z * tile + r.x, now = frame(r.y);
-    Halide::FuncRef here = f(d, state, now, b, q);
-    Expr decay =
-        fp::decayExp2(mul(dt(d, r.y, b), at(op.getA(), {channel, state})));
-    Expr h =
-        fma(decay, here[1], mul(du(d, r.y, b), at(op.getB(), {b, now, state})));
-    Expr start = op.getD() ? skip(d, r.y, b) : Expr(0.0f);
+    Halide::FuncRef here = f(d, state, now, g, b, q);
+    Expr decay = dt(d, r.y, g, b);
+    if (op.hasDecayPerState())
+      decay = fp::decayExp2(mul(decay, at(op.getA(), {channel, state})));
+    Expr h = fma(decay, here[1],
+                 mul(du(d, r.y, g, b), perState(op.getB(), now, state)));
+    Expr start = op.getD() ? skip(d, r.y, g, b) : Expr(0.0f);
     Expr y = here[0];
     // Tiles other than the first continue its sum. Unrolling n leaves no
     // select inside of a tile.
@@ -162,23 +177,23 @@ bool KernelBuilder::claimScan() {
     y = select(r.x == 0, start, y);
     // Two linked fused sums could be regrouped: every second one rounds as
     // written.
-    Expr c = at(op.getC(), {b, now, state});
+    Expr c = perState(op.getC(), now, state);
     y = select(r.x % 2 == 0, add(y, mul(h, c)), fma(h, c, y));
     if (op.getZ()) {
-      Expr gated = mul(y, gate(d, r.y, b));
+      Expr gated = mul(y, gate(d, r.y, g, b));
       if (tiles > 1)
         gated = select(Halide::likely(r.z < tiles - 1), y, gated);
       y = select(r.x == tile - 1, gated, y);
     }
-    f(d, state, now, b, q) = Halide::Tuple(y, h);
+    f(d, state, now, g, b, q) = Halide::Tuple(y, h);
 
     // Schedule
     Var outer("do"), lane("di");
     Halide::Stage first = f.update(0), main = f.update(1);
     first.split(d, outer, lane, channels.width, TailStrategy::RoundUp)
-        .reorder(lane, all.x, outer, b, q);
+        .reorder(lane, all.x, outer, g, b, q);
     main.split(d, outer, lane, channels.width, TailStrategy::RoundUp)
-        .reorder(lane, r.x, r.y, r.z, outer, b, q)
+        .reorder(lane, r.x, r.y, r.z, outer, g, b, q)
         .unroll(r.x);
     if (channels.width > 1) {
       first.vectorize(lane);
@@ -204,6 +219,7 @@ bool KernelBuilder::claimScan() {
       return View{{{0, channels.count, int32_t(d)},
                    {0, states, int32_t(n)},
                    {0, frames, int32_t(t)},
+                   {0, groups, int32_t(perGroup * d)},
                    {0, batch, int32_t(b)},
                    kOpaque},
                   channels.first * d};

@@ -59,15 +59,26 @@ struct LowerSelectiveScan : OpRewritePattern<SelectiveScanOp> {
           Value x = w.slice(op.getX(), 1, t), dt = w.slice(op.getDt(), 1, t);
           Value b = w.slice(op.getB(), 1, t), c = w.slice(op.getC(), 1, t);
           // State dims: 0 batch, 1 channel, 2 state.
-          Value h = w.zip({x, dt, op.getA(), b}, {{0, 1}, {0, 1}, {1, 2}, {0, 2}},
-                          carried[0], [](ImplicitLocOpBuilder &b, ValueRange v) {
-                            return updateState(b, v);
-                          });
+          AffineExpr batch = w.getAffineDimExpr(0), channel = w.getAffineDimExpr(1),
+                     state = w.getAffineDimExpr(2);
+          auto map = [&](ArrayRef<AffineExpr> exprs) {
+            return AffineMap::get(3, 0, exprs, w.getContext());
+          };
+          AffineMap perChannel = map({batch, channel}),
+                    decay = map({channel, state}), whole = map({batch, channel, state}),
+                    perState = map({batch, state});
+          if (!op.hasDecayPerState())
+            decay = map({channel});
+          if (TensorWriter::shape(b).size() == 3)
+            perState = map(
+                {batch, channel.floorDiv(shape[2] / op.getNumGroups()), state});
+          Value h = w.generic({x, dt, op.getA(), b},
+                              {perChannel, perChannel, decay, perState}, carried[0], 0,
+                              [](ImplicitLocOpBuilder &b, ValueRange v) {
+                                return updateState(b, v);
+                              });
           Value out = initialOutput(w, op, x, {shape[0], shape[2]});
-          AffineMap channel = AffineMap::getMultiDimIdentityMap(3, w.getContext());
-          AffineMap state = AffineMap::get(
-              3, 0, {w.getAffineDimExpr(0), w.getAffineDimExpr(2)}, w.getContext());
-          out = w.generic({h, c}, {channel, state}, out, 1,
+          out = w.generic({h, c}, {whole, perState}, out, 1,
                           [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
                             Value term = arith::MulFOp::create(b, v[0], v[1]);
                             return arith::AddFOp::create(b, v[2], term);

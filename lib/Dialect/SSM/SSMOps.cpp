@@ -119,13 +119,20 @@ LogicalResult SelectiveScanOp::verify() {
   if (getZ() && getZ().getType() != getX().getType())
     return emitOpError("expected z of x's type, but got ") << getZ().getType();
   // selective_scan_c2
-  Shape a = shapeOf(getA());
-  if (a.size() != 2 || a[0] != x[2])
-    return emitOpError("expected A of shape [D, N] with D = ")
-           << x[2] << ", but got " << getA().getType();
-  int64_t n = a[1];
-  if (failed(expectShape(*this, "B", getB(), {x[0], x[1], n})))
-    return failure();
+  Shape a = shapeOf(getA()), b = shapeOf(getB());
+  if (b.size() < 3 || b.size() > 4)
+    return emitOpError("expected B of rank 3 or 4, but got ") << getB().getType();
+  int64_t n = b.back();
+  if ((a.size() != 1 && a.size() != 2) || a[0] != x[2] ||
+      (a.size() == 2 && a[1] != n))
+    return emitOpError("expected A of shape [D] or [D, N] with D = ")
+           << x[2] << " and N = " << n << ", but got " << getA().getType();
+  if (b.size() == 4 && (b[2] < 1 || x[2] % b[2] != 0))
+    return emitOpError("expected B with a number of groups that divides ")
+           << x[2] << ", but got " << getB().getType();
+  if (b[0] != x[0] || b[1] != x[1])
+    return emitOpError("expected B of shape [")
+           << x[0] << ", " << x[1] << ", ...], but got " << getB().getType();
   // selective_scan_c3
   if (failed(expectShape(*this, "init", getInit(), {x[0], x[2], n})))
     return failure();

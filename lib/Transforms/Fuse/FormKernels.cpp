@@ -45,7 +45,7 @@ static ArrayRef<int64_t> boundaryOrder(Operation *anchor, Value value) {
   if (shape.size() < 2 || shape.back() == 1 || shape[shape.size() - 2] == 1)
     return {};
   if (auto scan = dyn_cast_or_null<ssm::SelectiveScanOp>(anchor)) {
-    if (value == scan.getA())
+    if (value == scan.getA() && scan.hasDecayPerState())
       return swap2;
     if (value == scan.getInit() || value == scan.getLast())
       return swap3;

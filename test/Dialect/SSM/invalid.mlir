@@ -93,9 +93,36 @@ func.func @selective_scan_c1(%x: tensor<4x2xf32>, %A: tensor<2x3xf32>, %B: tenso
 // -----
 
 func.func @selective_scan_c2(%x: tensor<1x4x2xf32>, %A: tensor<5x3xf32>, %B: tensor<1x4x3xf32>, %h: tensor<1x2x3xf32>) {
-  // expected-error @below {{expected A of shape [D, N] with D = 2, but got 'tensor<5x3xf32>'}}
+  // expected-error @below {{expected A of shape [D] or [D, N] with D = 2 and N = 3, but got 'tensor<5x3xf32>'}}
   %y, %l = ssm.selective_scan x(%x) dt(%x) A(%A) B(%B) C(%B) init(%h)
     : tensor<1x4x2xf32>, tensor<5x3xf32>, tensor<1x4x3xf32>, tensor<1x2x3xf32>
+  return
+}
+
+// -----
+
+func.func @selective_scan_c2_rank(%x: tensor<1x4x2xf32>, %A: tensor<2xf32>, %B: tensor<4x3xf32>, %h: tensor<1x2x3xf32>) {
+  // expected-error @below {{expected B of rank 3 or 4, but got 'tensor<4x3xf32>'}}
+  %y, %l = ssm.selective_scan x(%x) dt(%x) A(%A) B(%B) C(%B) init(%h)
+    : tensor<1x4x2xf32>, tensor<2xf32>, tensor<4x3xf32>, tensor<1x2x3xf32>
+  return
+}
+
+// -----
+
+func.func @selective_scan_c2_groups(%x: tensor<1x4x2xf32>, %A: tensor<2xf32>, %B: tensor<1x4x3x5xf32>, %h: tensor<1x2x5xf32>) {
+  // expected-error @below {{expected B with a number of groups that divides 2, but got 'tensor<1x4x3x5xf32>'}}
+  %y, %l = ssm.selective_scan x(%x) dt(%x) A(%A) B(%B) C(%B) init(%h)
+    : tensor<1x4x2xf32>, tensor<2xf32>, tensor<1x4x3x5xf32>, tensor<1x2x5xf32>
+  return
+}
+
+// -----
+
+func.func @selective_scan_c2_frames(%x: tensor<1x4x2xf32>, %A: tensor<2xf32>, %B: tensor<1x5x3xf32>, %h: tensor<1x2x3xf32>) {
+  // expected-error @below {{expected B of shape [1, 4, ...], but got 'tensor<1x5x3xf32>'}}
+  %y, %l = ssm.selective_scan x(%x) dt(%x) A(%A) B(%B) C(%B) init(%h)
+    : tensor<1x4x2xf32>, tensor<2xf32>, tensor<1x5x3xf32>, tensor<1x2x3xf32>
   return
 }
 

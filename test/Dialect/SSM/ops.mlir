@@ -17,12 +17,15 @@ func.func @scan(%h0: tensor<4xf32>, %a: tensor<16x4xf32>, %u: tensor<16x4xf32>) 
 
 // CHECK-LABEL: func @recurrences
 func.func @recurrences(%a: tensor<2x16x8xf32>, %h0: tensor<2x8xf32>, %x: tensor<1x16x8xf32>, %A: tensor<8x4xf32>,
-    %B: tensor<1x16x4xf32>, %s0: tensor<1x8x4xf32>, %d: tensor<8xf32>, %w: tensor<8x4xf32>, %p: tensor<1x3x8xf32>) {
+    %B: tensor<1x16x4xf32>, %B2: tensor<1x16x2x4xf32>, %s0: tensor<1x8x4xf32>, %d: tensor<8xf32>, %w: tensor<8x4xf32>, %p: tensor<1x3x8xf32>) {
   // CHECK: ssm.linear_recurrence %{{.*}}, %{{.*}}, %{{.*}} dim 1 : tensor<2x16x8xf32>, tensor<2x8xf32>
   %h, %last = ssm.linear_recurrence %a, %a, %h0 dim 1 : tensor<2x16x8xf32>, tensor<2x8xf32>
   // CHECK: ssm.selective_scan x(%{{.*}}) dt(%{{.*}}) A(%{{.*}}) B(%{{.*}}) C(%{{.*}}) init(%{{.*}}) D(%{{.*}} : tensor<8xf32>) z(%{{.*}} : tensor<1x16x8xf32>) reverse
   %y, %l = ssm.selective_scan x(%x) dt(%x) A(%A) B(%B) C(%B) init(%s0) D(%d : tensor<8xf32>) z(%x : tensor<1x16x8xf32>) reverse
       : tensor<1x16x8xf32>, tensor<8x4xf32>, tensor<1x16x4xf32>, tensor<1x8x4xf32>
+  // CHECK: ssm.selective_scan {{.*}} : tensor<1x16x8xf32>, tensor<8xf32>, tensor<1x16x2x4xf32>, tensor<1x8x4xf32>
+  %y2, %l2 = ssm.selective_scan x(%x) dt(%x) A(%d) B(%B2) C(%B2) init(%s0)
+      : tensor<1x16x8xf32>, tensor<8xf32>, tensor<1x16x2x4xf32>, tensor<1x8x4xf32>
   // CHECK: ssm.causal_conv1d %{{.*}}, %{{.*}} bias(%{{.*}} : tensor<8xf32>) past(%{{.*}} : tensor<1x3x8xf32>) silu
   %c = ssm.causal_conv1d %x, %w bias(%d : tensor<8xf32>) past(%p : tensor<1x3x8xf32>) silu
       : tensor<1x16x8xf32>, tensor<8x4xf32>

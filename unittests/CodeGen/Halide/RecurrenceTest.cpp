@@ -14,24 +14,34 @@ namespace {
 struct Scan {
   int batch, frames, channels, states;
   bool d, z, reverse, transposed;
+  /// Of B and C, which have no such dimension for 0.
+  int groups = 0;
+  bool decayPerState = true;
 };
 
 std::string scanText(Scan c) {
   std::string x = tensorType({c.batch, c.frames, c.channels});
-  std::string a = tensorType({c.channels, c.states}),
-              bc = tensorType({c.batch, c.frames, c.states});
+  std::string a = c.decayPerState ? tensorType({c.channels, c.states})
+                                  : tensorType({c.channels}),
+              bc = c.groups
+                       ? tensorType({c.batch, c.frames, c.groups, c.states})
+                       : tensorType({c.batch, c.frames, c.states});
   std::string h = tensorType({c.batch, c.channels, c.states}),
               dd = tensorType({c.channels});
-  std::string at = tensorType({c.states, c.channels}),
+  std::string at = c.decayPerState ? tensorType({c.states, c.channels}) : a,
               ht = tensorType({c.batch, c.states, c.channels});
   std::string body, A = "%a", init = "%h";
   if (c.transposed) {
-    body += "%ea = tensor.empty() : " + a +
-            "\n%a1 = linalg.transpose ins(%a : " + at + ") outs(%ea : " + a +
-            ") permutation = [1, 0]\n%eh = tensor.empty() : " + h +
+    if (c.decayPerState) {
+      body += "%ea = tensor.empty() : " + a +
+              "\n%a1 = linalg.transpose ins(%a : " + at + ") outs(%ea : " + a +
+              ") permutation = [1, 0]\n";
+      A = "%a1";
+    }
+    body += "%eh = tensor.empty() : " + h +
             "\n%h1 = linalg.transpose ins(%h : " + ht + ") outs(%eh : " + h +
             ") permutation = [0, 2, 1]\n";
-    A = "%a1", init = "%h1";
+    init = "%h1";
   }
   // dt is raw: softplus is part of the kernel.
   body += "%sp = ssm.softplus %dt : " + x +
@@ -62,10 +72,11 @@ struct ScanData {
 
 ScanData scanData(Scan c) {
   int btd = c.batch * c.frames * c.channels,
-      btn = c.batch * c.frames * c.states;
+      btn = c.batch * c.frames * std::max(c.groups, 1) * c.states;
   return {randomTensor(btd, 1),
           randomTensor(btd, 2, -4, 1),
-          randomTensor(c.channels * c.states, 3, -8, -0.1f),
+          randomTensor(c.channels * (c.decayPerState ? c.states : 1), 3, -8,
+                       -0.1f),
           randomTensor(btn, 4),
           randomTensor(btn, 5),
           randomTensor(c.batch * c.channels * c.states, 6),
@@ -82,7 +93,11 @@ TEST(Recurrence, SelectiveScan) {
                    {1, 63, 24, 17, true, false, true, true},
                    {2, 20, 13, 3, false, true, true, false},
                    {1, 64, 32, 64, true, true, false, true},
-                   {1, 2, 19, 128, true, true, false, false}}) {
+                   {1, 2, 19, 128, true, true, false, false},
+                   {2, 7, 37, 16, true, true, false, true, 0, false},
+                   {1, 9, 32, 128, true, true, false, true, 1, false},
+                   {2, 5, 24, 8, false, true, true, true, 3, false},
+                   {1, 20, 34, 64, true, false, false, false, 2, true}}) {
       LoadedKernel kernel(scanText(c), cpu);
       ScanData in = scanData(c);
       Guarded y(in.x.size()), last(in.h.size());
@@ -102,11 +117,15 @@ TEST(Recurrence, SelectiveScan) {
             double dt = std::log1p(std::exp(double(in.dt[i]))),
                    sum = c.d ? double(in.d[d]) * in.x[i] : 0;
             for (int n = 0; n < c.states; ++n) {
-              double a =
-                  in.a[c.transposed ? n * c.channels + d : d * c.states + n];
+              double a = in.a[!c.decayPerState ? d
+                              : c.transposed   ? n * c.channels + d
+                                               : d * c.states + n];
+              int row = b * c.frames + t;
+              if (c.groups)
+                row = row * c.groups + d * c.groups / c.channels;
               h[n] = std::exp(dt * a) * h[n] +
-                     dt * in.b[(b * c.frames + t) * c.states + n] * in.x[i];
-              sum += in.c[(b * c.frames + t) * c.states + n] * h[n];
+                     dt * in.b[row * c.states + n] * in.x[i];
+              sum += in.c[row * c.states + n] * h[n];
             }
             if (c.z)
               sum *= in.z[i] / (1 + std::exp(-double(in.z[i])));
@@ -131,7 +150,8 @@ TEST(Recurrence, ScanInPartsHasTheSameBits) {
   for (const std::string &cpu : runnableCpus())
     for (Scan whole : {Scan{1, 24, 1, 16, true, true, false, true},
                        Scan{1, 24, 37, 16, true, true, false, true},
-                       Scan{1, 24, 16, 64, true, true, false, true}}) {
+                       Scan{1, 24, 16, 64, true, true, false, true},
+                       Scan{1, 24, 40, 64, true, true, false, true, 0, false}}) {
       LoadedKernel all(scanText(whole), cpu);
       ScanData in = scanData(whole);
       Guarded y(in.x.size()), last(in.h.size());

@@ -43,23 +43,30 @@ def SSM_LinearRecurrenceOp : SSM_Op<"linear_recurrence", [
 def SSM_SelectiveScanOp : SSM_Op<"selective_scan", [
     Pure, AttrSizedOperandSegments, AllTypesMatch<["x", "dt", "y"]>,
     AllTypesMatch<["B", "C"]>, AllTypesMatch<["init", "last"]>]> {
-  let summary = "Selective scan (S6) with a decay per channel and state";
+  let summary = "Selective scan with a decay per channel or per channel and state";
   let description = [{
-    The recurrence of Mamba (Gu and Dao 2023, algorithm 2), never
-    materialising [T, D, N]. With batch b, time t, channel d, state n:
+    The recurrence of Mamba (Gu and Dao 2023, algorithm 2) and Mamba-2 (Dao and
+    Gu 2024), never materialising [T, D, N]. With batch b, time t, channel d,
+    state n, and g the group of channel d:
 
         h[b,d,n] = exp(dt[b,t,d] * A[d,n]) * h[b,d,n]
-                   + dt[b,t,d] * B[b,t,n] * x[b,t,d]
-        y[b,t,d] = sum_n C[b,t,n] * h[b,d,n]  (+ D[d] * x[b,t,d])
+                   + dt[b,t,d] * B[b,t,g,n] * x[b,t,d]
+        y[b,t,d] = sum_n C[b,t,g,n] * h[b,d,n]  (+ D[d] * x[b,t,d])
                    (* silu(z[b,t,d]))
 
-    Shapes: `x`, `dt`, `y` (and `z`) [B, T, D]; `A` [D, N] (negative for a
-    stable system); `B`, `C` [B, T, N]; `D` [D]; `init`, `last` [B, D, N].
-    `dt` is after softplus. With `reverse` time runs from T-1 to 0.
+    Shapes: `x`, `dt`, `y` (and `z`) [B, T, D]; `A` [D, N], or [D] if the decay
+    of a channel is the same for all its states (negative for a stable
+    system); `B`, `C` [B, T, G, N] with channels d of group d / (D / G), or
+    [B, T, N] for one group; `D` [D]; `init`, `last` [B, D, N]. `dt` is after
+    softplus. With `reverse` time runs from T-1 to 0.
+
+    Mamba-2 has one decay and one dt per head of P channels: `dt` and `A` then
+    hold each P times.
 
     Constraints:
     * (selective_scan_c1) x, dt, y (and z) have the same type of rank 3.
-    * (selective_scan_c2) A is [D, N]; B and C are [B, T, N].
+    * (selective_scan_c2) A is [D, N] or [D]; B and C are [B, T, N], or
+      [B, T, G, N] with G a divisor of D.
     * (selective_scan_c3) init and last are [B, D, N]; D is [D].
 
     ```mlir
@@ -81,6 +88,15 @@ def SSM_SelectiveScanOp : SSM_Op<"selective_scan", [
     Optional<SSM_FloatTensor>:$D, Optional<SSM_FloatTensor>:$z,
     UnitAttr:$reverse);
   let results = (outs SSM_FloatTensor:$y, SSM_FloatTensor:$last);
+  let extraClassDeclaration = [{
+    int64_t getNumGroups() {
+      auto type = ::mlir::cast<::mlir::RankedTensorType>(getB().getType());
+      return type.getRank() == 4 ? type.getDimSize(2) : 1;
+    }
+    bool hasDecayPerState() {
+      return ::mlir::cast<::mlir::RankedTensorType>(getA().getType()).getRank() == 2;
+    }
+  }];
   let assemblyFormat = [{
     `x` `(` $x `)` `dt` `(` $dt `)` `A` `(` $A `)` `B` `(` $B `)` `C` `(` $C `)`
     `init` `(` $init `)`
