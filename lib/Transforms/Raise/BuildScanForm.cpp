@@ -151,7 +151,8 @@ void FormBuilder::takeSkip() {
   for (unsigned k : {0u, 1u}) {
     Value factor = strip(product->getOperand(k));
     Value d = strip(product->getOperand(1 - k));
-    if (factor != wanted || varies(d) || !isSubset(axes.flat(d), channel))
+    if (factor != wanted || varies(d) ||
+        !isSubset(axes.flat(d), axes.table.resolve(channel)))
       continue;
     skip = d;
     root = add.getResult();
