@@ -32,11 +32,11 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
   OpPassManager &functions = manager.nest<func::FuncOp>();
   // Exporters write a constant once per use; lanes must see one value.
   functions.addPass(createCSEPass());
+  // Before what is unrolled is rolled, which could be part of a closed form.
+  functions.addPass(createRecognizeSsdPass());
   functions.addPass(createRerollRecurrencesPass());
   // Gates and steps are looked for by these names.
   functions.addPass(createRecognizeActivationsPass());
-  // Leaves scans where it finds no better op.
-  functions.addPass(createRecognizeSsdPass());
   // Before the fission, which may part a readout from its state; and after
   // it, for the linear recurrences that it lays bare. A second fission takes
   // away what is then left of their scans.

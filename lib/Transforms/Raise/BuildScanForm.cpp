@@ -47,6 +47,15 @@ private:
     isConsistent &= found.has_value();
     return found ? *found : FormValue{value, {}, {}};
   }
+  void refresh() {
+    for (FormValue *value : {&form.root, &form.decay})
+      *value = look(value->value);
+    for (SmallVector<FormValue> *list : {&form.injections, &form.readouts})
+      for (FormValue &value : *list)
+        value = look(value.value);
+    if (form.init)
+      form.init = look(form.init->value);
+  }
   bool varies(Value value) {
     return llvm::any_of(axes.flat(value),
                         [&](int axis) { return axes.table.isPinned(axis); });
@@ -222,6 +231,7 @@ bool FormBuilder::divideInjections() {
     if (!found)
       return false;
   }
+  refresh();
   AxisList summed = form.summedAxes();
   for (Value factor : factors)
     (meets(axes.flat(factor), summed) ? b : x).push_back(factor);
@@ -237,7 +247,7 @@ bool FormBuilder::divideInjections() {
 /// Names the axes; false if a factor of a selective scan has one too many.
 bool FormBuilder::nameAxes() {
   batch.clear(), group.clear(), channel.clear();
-  FormValue y = look(root);
+  refresh();
   state = form.summedAxes();
   auto has = [&](ArrayRef<Value> factors, int axis) {
     return llvm::any_of(factors, [&](Value factor) {
@@ -359,15 +369,8 @@ bool FormBuilder::buildSelectiveScan() {
     return false;
   slideDown();
   takeSkip();
-  // The ops above may have split axes.
-  for (FormValue *value : {&form.root, &form.decay})
-    *value = look(value->value);
-  for (SmallVector<FormValue> *list : {&form.injections, &form.readouts})
-    for (FormValue &value : *list)
-      value = look(value.value);
-  form.root = look(root);
-  if (form.init)
-    form.init = look(form.init->value);
+  // The ops below may have split axes.
+  form.root.value = root;
   if (!nameAxes() || !isConsistent)
     return false;
 
@@ -423,6 +426,9 @@ bool FormBuilder::buildSelectiveScan() {
 
 /// The state keeps together the axes that always occur together.
 void FormBuilder::buildScan() {
+  slideDown();
+  form.root.value = root;
+  refresh();
   SmallVector<FormValue> values{form.decay};
   values.append(form.injections);
   unsigned numInjections = form.injections.size();

@@ -14,7 +14,7 @@ using namespace itera;
 using namespace itera::raise;
 
 /// Bounds on what is looked at for one group: closed forms have tens of ops.
-static constexpr unsigned kMostConeOps = 256, kMostFollowedOps = 1024,
+static constexpr unsigned kMostConeOps = 256, kMostFollowedOps = 8192,
                           kMostSinks = 16;
 
 ClosedFormSearch::ClosedFormSearch(Block &block)
@@ -202,6 +202,7 @@ SmallVector<Value> ClosedFormSearch::findCandidates(const DecayGroup &group) {
 /// what does not, products that only the closed form needs (C times B for all
 /// pairs of frames) are inside.
 bool ClosedFormSearch::cutAbove(Value value, const DecayGroup &group,
+                                const llvm::DenseSet<Value> &inside,
                                 CutRegion &region, llvm::DenseSet<Value> &seen) {
   SmallVector<Value> work{value};
   while (!work.empty()) {
@@ -230,7 +231,8 @@ bool ClosedFormSearch::cutAbove(Value value, const DecayGroup &group,
       continue;
     }
     Operation *op = next.getDefiningOp();
-    if (followed.contains(next) || group.cone.contains(next) || isConstant(next)) {
+    if (followed.contains(next) || group.cone.contains(next) ||
+        inside.contains(next) || isConstant(next)) {
       if (!isRegionOp(op) || region.ops.size() > kMostFollowedOps)
         return false;
       // No input decides a selection.
@@ -273,15 +275,53 @@ bool ClosedFormSearch::cutAbove(Value value, const DecayGroup &group,
 }
 
 std::optional<CutRegion> ClosedFormSearch::cutRegion(const DecayGroup &group,
-                                                  Value root) {
-  CutRegion region;
-  region.root = root;
-  llvm::DenseSet<Value> seen;
-  if (!cutAbove(root, group, region, seen) ||
-      !llvm::is_contained(region.leaves, group.decay))
-    return std::nullopt;
-  region.sort();
-  return region;
+                                                     Value root,
+                                                     RegionAxes &axes) {
+  RegionAxes before = axes;
+  llvm::DenseSet<Value> inside;
+  while (true) {
+    CutRegion region;
+    region.root = root;
+    llvm::DenseSet<Value> seen;
+    if (!cutAbove(root, group, inside, region, seen) ||
+        !llvm::is_contained(region.leaves, group.decay))
+      return std::nullopt;
+    region.sort();
+    axes = before;
+    if (!relateRegion(region, axes, evaluator))
+      return std::nullopt;
+    // A loop over chunks that was unrolled reads slices of sequences: with the
+    // slices inside, the sequences are the leaves. Others, say of channels,
+    // stay leaves.
+    bool isComplete = true;
+    for (Value leaf : region.leaves) {
+      auto slice = leaf.getDefiningOp<tensor::ExtractSliceOp>();
+      if (!slice || leaf == group.decay || !isRegionOp(slice) ||
+          slice->getBlock() != &block)
+        continue;
+      RegionAxes with = axes;
+      if (!with.relate(slice))
+        continue;
+      bool isOfTime = true;
+      llvm::SmallBitVector dropped = slice.getDroppedDims();
+      SmallVector<AxisList> here = axes.of(leaf);
+      for (int64_t d = 0, kept = 0; d < int64_t(dropped.size()); ++d) {
+        bool isPart = slice.getStaticSizes()[d] !=
+                      slice.getSourceType().getDimSize(d);
+        if (isPart && !dropped.test(d))
+          isOfTime &= llvm::all_of(here[kept], [&](int axis) {
+            return axes.table.isPinned(axis);
+          });
+        kept += !dropped.test(d);
+      }
+      if (isOfTime) {
+        inside.insert(leaf);
+        isComplete = false;
+      }
+    }
+    if (isComplete)
+      return region;
+  }
 }
 
 //===----------------------------------------------------------------------===//

@@ -34,8 +34,10 @@ public:
   /// Follows the group downward. The candidates, in program order.
   llvm::SmallVector<mlir::Value> findCandidates(const DecayGroup &group);
   /// The region from the decay and the values multiplied with its exponentials
-  /// to `root`, a value of the last group followed.
-  std::optional<CutRegion> cutRegion(const DecayGroup &group, mlir::Value root);
+  /// to `root`, a value of the last group followed. Relates its axes, besides
+  /// those that `axes` knows.
+  std::optional<CutRegion> cutRegion(const DecayGroup &group, mlir::Value root,
+                                     RegionAxes &axes);
   /// Slices of sums and products read by nobody else become sums and products
   /// of slices, so that what pads time away from its end meets its inverse.
   void pullSlicesUp(const DecayGroup &group);
@@ -47,7 +49,8 @@ private:
   bool isMask(mlir::Value value);
   bool walkCone(mlir::Operation *exp, DecayGroup &group);
   void follow(const DecayGroup &group);
-  bool cutAbove(mlir::Value value, const DecayGroup &group, CutRegion &region,
+  bool cutAbove(mlir::Value value, const DecayGroup &group,
+                const llvm::DenseSet<mlir::Value> &inside, CutRegion &region,
                 llvm::DenseSet<mlir::Value> &seen);
 
   mlir::Block &block;

@@ -62,9 +62,9 @@ static SmallVector<Value> findLasts(Found &found, const DecayGroup &group,
     return values;
   };
   for (Value candidate : candidates) {
-    std::optional<CutRegion> region = search.cutRegion(group, candidate);
     RegionAxes axes = found.axes;
-    if (!region || !relateRegion(*region, axes, search.evaluator))
+    std::optional<CutRegion> region = search.cutRegion(group, candidate, axes);
+    if (!region)
       continue;
     std::optional<ScanForm> form =
         finder.find(*region, group.decay, axes, search.evaluator);
@@ -85,10 +85,10 @@ bool RecognizeSsdPass::raise(const DecayGroup &group, ClosedFormSearch &search,
   std::optional<Found> found;
   StringRef reason = "no value has all of its exponentials";
   for (Value candidate : ArrayRef(candidates).take_front(kMostTries)) {
-    std::optional<CutRegion> region = search.cutRegion(group, candidate);
     Found here;
-    if (!region || region->leaves.size() < 2 ||
-        !relateRegion(*region, here.axes, search.evaluator))
+    std::optional<CutRegion> region =
+        search.cutRegion(group, candidate, here.axes);
+    if (!region || region->leaves.size() < 2)
       continue;
     std::optional<ScanForm> form =
         finder.find(*region, group.decay, here.axes, search.evaluator);
