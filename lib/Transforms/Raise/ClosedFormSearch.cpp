@@ -251,16 +251,19 @@ bool ClosedFormSearch::cutAbove(Value value, const DecayGroup &group,
       continue;
     }
     bool isProduct = false;
-    if (op && op->getBlock() == &block && isRegionOp(op) &&
-        llvm::none_of(getRegionOperands(op), [&](OpOperand *operand) {
-          return isConstant(operand->get());
-        })) {
+    if (op && op->getBlock() == &block && isRegionOp(op)) {
+      bool hasConstant = llvm::any_of(getRegionOperands(op), [&](OpOperand *read) {
+        return isConstant(read->get());
+      });
+      // A state that is still zero is multiplied, too.
       if (isa<linalg::ContractOp>(op))
-        isProduct = true;
+        isProduct = llvm::all_of(getRegionOperands(op), [&](OpOperand *read) {
+          return !isConstant(read->get()) || isMask(read->get());
+        });
       if (isa<linalg::ReduceOp>(op))
         isProduct = bool(stripViews(op->getOperand(0), false)
                              .getDefiningOp<arith::MulFOp>());
-      if (isa<arith::MulFOp>(op))
+      if (isa<arith::MulFOp>(op) && !hasConstant)
         isProduct = llvm::all_of(op->getOperands(), [&](Value operand) {
           return typeOf(stripViews(operand, false)).getNumElements() <
                  typeOf(next).getNumElements();
