@@ -14,6 +14,9 @@ using namespace itera::raise;
 
 // Roles of leaves.
 static constexpr char kInjection = 'i', kReadout = 'r', kInit = 's';
+/// Bounds on what is tried: inputs besides the decay, and elements of a value.
+static constexpr size_t kMostFactors = 6;
+static constexpr int64_t kMostElements = int64_t(1) << 25;
 
 static void unite(AxisList &to, ArrayRef<int> axes) {
   for (int axis : axes)
@@ -65,17 +68,17 @@ namespace {
 /// Row-major numbers over axes.
 class Grid {
 public:
-  Grid(const AxisTable &table, const FormValue &value, AxisList order)
+  Grid(const SmallSizes &sizes, const FormValue &value, AxisList order)
       : order(order) {
     // Time is one axis, even if it is split.
     strides.assign(order.size(), 1);
     for (int i = int(order.size()) - 2; i >= 0; --i)
-      strides[i] = strides[i + 1] * SmallCopy::sizeOf(table, order[i + 1]);
-    int64_t frames = table.sizeOf(value.time);
+      strides[i] = strides[i + 1] * sizes.of(order[i + 1]);
+    int64_t frames = sizes.table.sizeOf(value.time);
     timeOffsets.assign(frames, 0);
     int64_t inner = 1;
     for (int axis : llvm::reverse(value.time)) {
-      int64_t size = table.sizeOf(axis), stride = strideOf(axis);
+      int64_t size = sizes.of(axis), stride = strideOf(axis);
       for (int64_t t = 0; t < frames; ++t)
         timeOffsets[t] += t / inner % size * stride;
       inner *= size;
@@ -97,13 +100,13 @@ private:
 };
 
 /// For each point of a space of free axes, an offset.
-std::vector<int64_t> offsetsOver(ArrayRef<int> space, const AxisTable &table,
+std::vector<int64_t> offsetsOver(ArrayRef<int> space, const SmallSizes &sizes,
                                  llvm::function_ref<int64_t(int)> strideOf) {
   std::vector<int64_t> offsets{0};
   for (int axis : space) {
     std::vector<int64_t> next;
     for (int64_t offset : offsets)
-      for (int64_t i = 0; i < SmallCopy::sizeOf(table, axis); ++i)
+      for (int64_t i = 0; i < sizes.of(axis); ++i)
         next.push_back(offset + i * strideOf(axis));
     offsets = std::move(next);
   }
@@ -113,9 +116,9 @@ std::vector<int64_t> offsetsOver(ArrayRef<int> space, const AxisTable &table,
 /// The numbers of a form's values.
 class Recurrence {
 public:
-  Recurrence(RegionAxes &axes, ArrayRef<Value> leaves,
+  Recurrence(RegionAxes &axes, int64_t most, ArrayRef<Value> leaves,
              ArrayRef<std::vector<double>> numbers)
-      : axes(axes), leaves(leaves), numbers(numbers) {}
+      : axes(axes), sizes{axes.table, most}, leaves(leaves), numbers(numbers) {}
 
   /// The largest difference from `expected`, and the largest number in it.
   std::pair<double, double> compare(const ScanForm &form,
@@ -131,14 +134,15 @@ private:
     }
   };
   Factor factor(const FormValue &value, ArrayRef<int> space) {
-    Grid grid(axes.table, value, axes.flat(value.value));
+    Grid grid(sizes, value, axes.flat(value.value));
     auto index = llvm::find(leaves, value.value) - leaves.begin();
     return {numbers[index].data(), grid,
-            offsetsOver(space, axes.table,
+            offsetsOver(space, sizes,
                         [&](int axis) { return grid.strideOf(axis); })};
   }
 
   RegionAxes &axes;
+  SmallSizes sizes;
   ArrayRef<Value> leaves;
   ArrayRef<std::vector<double>> numbers;
 };
@@ -160,15 +164,15 @@ Recurrence::compare(const ScanForm &form, const std::vector<double> &expected) {
   SmallVector<int64_t> stateStrides(state.size(), 1);
   for (int i = int(state.size()) - 2; i >= 0; --i)
     stateStrides[i] =
-        stateStrides[i + 1] * SmallCopy::sizeOf(axes.table, state[i + 1]);
+        stateStrides[i + 1] * sizes.of(state[i + 1]);
   std::vector<int64_t> stateOf =
-      offsetsOver(all, axes.table, [&](int axis) -> int64_t {
+      offsetsOver(all, sizes, [&](int axis) -> int64_t {
         auto it = llvm::find(state, axis);
         return it == state.end() ? 0 : stateStrides[it - state.begin()];
       });
-  Grid root(axes.table, form.root, axes.flat(form.root.value));
+  Grid root(sizes, form.root, axes.flat(form.root.value));
   std::vector<int64_t> rootOf = offsetsOver(
-      all, axes.table, [&](int axis) { return root.strideOf(axis); });
+      all, sizes, [&](int axis) { return root.strideOf(axis); });
 
   std::vector<double> h(decay.offsets.size(), 0.0), y(expected.size(), 0.0);
   if (form.init) {
@@ -235,39 +239,92 @@ static std::optional<ScanForm> makeForm(const FormValue &root, const FormValue &
   return form;
 }
 
-/// Two runs on random numbers.
-static SmallVector<std::pair<std::vector<std::vector<double>>, std::vector<double>>>
-runTwice(const CutRegion &region, Value decay, RegionAxes &axes, SmallCopy &copy) {
-  SmallVector<std::pair<std::vector<std::vector<double>>, std::vector<double>>> runs;
-  std::mt19937 random(1);
-  for (int run = 0; run < 2; ++run) {
-    std::vector<std::vector<double>> leaves;
-    for (Value leaf : region.leaves) {
-      int64_t size = 1, frames = 1;
-      for (int axis : axes.flat(leaf)) {
-        size *= SmallCopy::sizeOf(axes.table, axis);
-        if (axes.table.isPinned(axis))
-          frames *= axes.table.sizeOf(axis);
-      }
-      // Sums of decays must stay small, or what is far away in time would not
-      // count.
-      double span = leaf == decay ? std::min(0.7, 4 / std::sqrt(double(frames))) : 1;
-      std::uniform_real_distribution<double> uniform(-span, span);
-      std::vector<double> numbers(size);
-      for (double &number : numbers)
-        number = uniform(random);
-      leaves.push_back(std::move(numbers));
+namespace {
+/// What a copy of the region computed from random numbers.
+struct Run {
+  int64_t most;
+  std::vector<std::vector<double>> leaves;
+  std::vector<double> root;
+};
+} // namespace
+
+/// Runs a copy on random numbers; nothing if the interpreter cannot.
+static std::optional<Run> runCopy(const CutRegion &region, Value decay,
+                                  RegionAxes &axes, int64_t most, SmallCopy &copy) {
+  Run run{most, {}, {}};
+  SmallSizes sizes{axes.table, most};
+  std::mt19937 random(most);
+  for (Value leaf : region.leaves) {
+    int64_t size = 1, frames = 1;
+    for (int axis : axes.flat(leaf)) {
+      size *= sizes.of(axis);
+      if (axes.table.isPinned(axis))
+        frames *= sizes.of(axis);
     }
-    std::optional<std::vector<double>> root = copy.run(leaves);
-    if (!root)
-      return {};
-    runs.push_back({std::move(leaves), std::move(*root)});
+    // Sums of decays must stay small, or what is far away in time would not
+    // count.
+    double span = leaf == decay ? std::min(0.7, 4 / std::sqrt(double(frames))) : 1;
+    std::uniform_real_distribution<double> uniform(-span, span);
+    std::vector<double> numbers(size);
+    for (double &number : numbers)
+      number = uniform(random);
+    run.leaves.push_back(std::move(numbers));
   }
-  return runs;
+  std::optional<std::vector<double>> root = copy.run(run.leaves);
+  if (!root)
+    return std::nullopt;
+  run.root = std::move(*root);
+  return run;
 }
 
-std::optional<ScanForm> ScanFormFinder::find(const CutRegion &region, Value decayValue,
-                                             RegionAxes &axes,
+/// The first assignment of roles to the leaves `others` for which the runs'
+/// roots are the recurrence's.
+static std::optional<SmallVector<char>>
+tryRoles(const CutRegion &region, const FormValue &root, const FormValue &decay,
+         ArrayRef<FormValue> others, RegionAxes &axes, ArrayRef<Run> runs) {
+  for (unsigned mask = 0; mask < 1u << others.size(); ++mask) {
+    SmallVector<char> roles;
+    bool fits = true;
+    for (auto [k, value] : llvm::enumerate(others)) {
+      // Without time, a factor can only be the first state.
+      bool isReadout = mask >> k & 1, isInit = value.time.empty();
+      roles.push_back(isInit ? kInit : isReadout ? kReadout : kInjection);
+      fits &= !isInit || !isReadout;
+    }
+    std::optional<ScanForm> form;
+    if (fits)
+      form = makeForm(root, decay, others, roles);
+    if (form && llvm::all_of(runs, [&](const Run &run) {
+          auto [difference, largest] =
+              Recurrence(axes, run.most, region.leaves, run.leaves)
+                  .compare(*form, run.root);
+          return largest > 0 && difference <= 1e-7 * largest;
+        }))
+      return roles;
+  }
+  return std::nullopt;
+}
+
+/// Text that is the same for regions that compute the same of their leaves.
+static std::string describe(const CutRegion &region, Value decay, RegionAxes &axes,
+                            SmallCopy &copy) {
+  std::string text = copy.describe();
+  llvm::raw_string_ostream stream(text);
+  // Besides the ops, the axes say how values hang together.
+  llvm::DenseMap<int, int> numbers;
+  SmallVector<Value> ends(region.leaves);
+  ends.push_back(region.root);
+  for (Value value : ends)
+    for (int axis : axes.flat(value))
+      stream << numbers.try_emplace(axis, numbers.size()).first->second
+             << (axes.table.isPinned(axis) ? "t" : "f")
+             << axes.table.sizeOf(axis) << ' ';
+  stream << llvm::find(region.leaves, decay) - region.leaves.begin();
+  return text;
+}
+
+std::optional<ScanForm> ScanFormFinder::find(const CutRegion &region,
+                                             Value decayValue, RegionAxes &axes,
                                              ssm::Evaluator &evaluator) {
   auto fail = [&](StringRef why) {
     reason = why;
@@ -280,8 +337,11 @@ std::optional<ScanForm> ScanFormFinder::find(const CutRegion &region, Value deca
   int64_t frames = axes.table.sizeOf(decay->time);
   if (!root->time.empty() && axes.table.sizeOf(root->time) > frames)
     return fail("it has more frames than the decay");
+  Type element = typeOf(region.root).getElementType();
   SmallVector<FormValue> others;
   for (Value leaf : region.leaves) {
+    if (typeOf(leaf).getElementType() != element)
+      return fail("its inputs are of several types");
     if (leaf == decayValue)
       continue;
     std::optional<FormValue> value = makeFormValue(leaf, axes);
@@ -289,56 +349,29 @@ std::optional<ScanForm> ScanFormFinder::find(const CutRegion &region, Value deca
                    axes.table.sizeOf(value->time) != frames))
       return fail("an input is no sequence over the decay's frames");
     // The order of the parts of time is the same everywhere.
-    if (value->time != decay->time && isSubset(value->time, decay->time) &&
-        !value->time.empty())
+    if (value->time != decay->time && !value->time.empty() &&
+        isSubset(value->time, decay->time))
       return fail("an input has the parts of time in another order");
     others.push_back(*value);
   }
-  if (others.empty() || others.size() > 6)
+  if (others.empty() || others.size() > kMostFactors)
     return fail("it has not a recurrence's inputs");
 
-  SmallCopy copy(region, axes, evaluator);
-  if (copy.getLargest() > int64_t(1) << 25)
+  // Copies with two entries and with one: a constant that makes up for the
+  // number of entries of one is found out by the other.
+  SmallCopy two(region, axes, 2, evaluator), one(region, axes, 1, evaluator);
+  if (two.getLargest() > kMostElements)
     return fail("it is too large to try");
-  std::string text = copy.describe();
-  llvm::raw_string_ostream stream(text);
-  // Besides the ops, the axes say how values hang together.
-  llvm::DenseMap<int, int> numbers;
-  SmallVector<Value> ends(region.leaves);
-  ends.push_back(region.root);
-  for (Value value : ends)
-    for (int axis : axes.flat(value))
-      stream << numbers.try_emplace(axis, numbers.size()).first->second
-             << (axes.table.isPinned(axis) ? "t" : "f");
-  stream << llvm::find(region.leaves, decayValue) - region.leaves.begin();
-  auto [it, isNew] = known.try_emplace(text);
-  std::optional<Roles> &roles = it->second;
+  auto [it, isNew] =
+      known.try_emplace(describe(region, decayValue, axes, two), std::nullopt);
   if (isNew) {
-    auto runs = runTwice(region, decayValue, axes, copy);
-    for (unsigned mask = 0; !runs.empty() && !roles && mask < 1u << others.size();
-         ++mask) {
-      // Without time, a factor can only be the first state.
-      Roles tried;
-      bool fits = true;
-      for (auto [k, value] : llvm::enumerate(others)) {
-        bool isReadout = mask >> k & 1;
-        tried.push_back(value.time.empty() ? kInit
-                        : isReadout        ? kReadout
-                                           : kInjection);
-        fits &= !value.time.empty() || !isReadout;
-      }
-      std::optional<ScanForm> form;
-      if (fits)
-        form = makeForm(*root, *decay, others, tried);
-      if (form && llvm::all_of(runs, [&](const auto &run) {
-            auto [difference, largest] =
-                Recurrence(axes, region.leaves, run.first).compare(*form, run.second);
-            return largest > 0 && difference <= 1e-7 * largest;
-          }))
-        roles = tried;
-    }
+    std::optional<Run> first = runCopy(region, decayValue, axes, 2, two);
+    std::optional<Run> second = runCopy(region, decayValue, axes, 1, one);
+    if (first && second)
+      it->second = tryRoles(region, *root, *decay, others, axes,
+                            {std::move(*first), std::move(*second)});
   }
-  if (!roles)
+  if (!it->second)
     return fail("it computes something else");
-  return makeForm(*root, *decay, others, *roles);
+  return makeForm(*root, *decay, others, *it->second);
 }

@@ -15,6 +15,9 @@
 // position with probability one. What remains is rounding: they are compared
 // in double precision to one part in 10^7, all entries of all frames, where
 // the decays are such that the oldest input still counts in the last frame.
+// Free axes have two entries in one comparison and one in another; whatever a
+// region of such ops does with an axis shows with two, and one tells a sum
+// from a product with a constant.
 
 #ifndef ITERA_LIB_TRANSFORMS_RAISE_SCANFORM_H
 #define ITERA_LIB_TRANSFORMS_RAISE_SCANFORM_H

@@ -59,18 +59,13 @@ bool itera::raise::relateRegion(const CutRegion &region, RegionAxes &axes,
 // Building
 //===----------------------------------------------------------------------===//
 
-int64_t SmallCopy::sizeOf(const AxisTable &table, int axis) {
-  int64_t size = table.sizeOf(axis);
-  return table.isPinned(axis) ? size : std::min<int64_t>(size, 2);
-}
-
 RankedTensorType SmallCopy::typeFor(RegionAxes::Place place) {
   RankedTensorType type = typeOf(place.value);
   SmallVector<int64_t> shape;
   for (const AxisList &list : axes.of(place)) {
     int64_t size = 1;
     for (int axis : list)
-      size *= sizeOf(axes.table, axis);
+      size *= sizes.of(axis);
     shape.push_back(size);
   }
   Type element = type.getElementType();
@@ -79,9 +74,9 @@ RankedTensorType SmallCopy::typeFor(RegionAxes::Place place) {
   return RankedTensorType::get(shape, element);
 }
 
-SmallCopy::SmallCopy(const CutRegion &region, RegionAxes &axes,
+SmallCopy::SmallCopy(const CutRegion &region, RegionAxes &axes, int64_t most,
                      ssm::Evaluator &evaluator)
-    : region(region), axes(axes) {
+    : region(region), axes(axes), sizes{axes.table, most} {
   MLIRContext *context = region.root.getContext();
   Location loc = UnknownLoc::get(context);
   module = ModuleOp::create(loc);
@@ -142,7 +137,7 @@ void SmallCopy::copyConstant(OpOperand &use, Value argument,
       for (int axis : list) {
         SmallVector<int64_t> next;
         for (int64_t outer : from[d])
-          for (int64_t i = 0; i < sizeOf(axes.table, axis); ++i)
+          for (int64_t i = 0; i < sizes.of(axis); ++i)
             next.push_back(outer * axes.table.sizeOf(axis) + i);
         from[d] = next;
       }

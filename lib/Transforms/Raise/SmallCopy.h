@@ -2,7 +2,7 @@
 // Evaluates a region of a function on numbers.
 //
 // What a region computes is known when it is known for small free axes (see
-// RegionAxes.h). The copy has two entries along each of those, computes in
+// RegionAxes.h). The copy has few entries along each of those, computes in
 // double precision, and runs in the reference interpreter.
 
 #ifndef ITERA_LIB_TRANSFORMS_RAISE_SMALLCOPY_H
@@ -34,12 +34,22 @@ struct CutRegion {
 bool relateRegion(const CutRegion &region, RegionAxes &axes,
                   ssm::Evaluator &evaluator);
 
+/// How many entries a copy has along an axis: all along a pinned one, at most
+/// `most` along a free one.
+struct SmallSizes {
+  const AxisTable &table;
+  int64_t most;
+  int64_t of(int axis) const {
+    int64_t size = table.sizeOf(axis);
+    return table.isPinned(axis) ? size : std::min(size, most);
+  }
+};
+
 class SmallCopy {
 public:
-  /// The entries that the copy has along an axis.
-  static int64_t sizeOf(const AxisTable &table, int axis);
-
-  SmallCopy(const CutRegion &region, RegionAxes &axes, ssm::Evaluator &evaluator);
+  /// A copy with at most `most` entries along free axes.
+  SmallCopy(const CutRegion &region, RegionAxes &axes, int64_t most,
+            ssm::Evaluator &evaluator);
 
   /// Elements of the largest value, which says what a run costs.
   int64_t getLargest() const { return largest; }
@@ -59,6 +69,7 @@ private:
 
   const CutRegion &region;
   RegionAxes &axes;
+  SmallSizes sizes;
   mlir::OwningOpRef<mlir::ModuleOp> module;
   llvm::DenseMap<mlir::Value, mlir::Value> copies;
   llvm::DenseMap<mlir::OpOperand *, mlir::Value> constantCopies;
