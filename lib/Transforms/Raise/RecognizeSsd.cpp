@@ -10,11 +10,11 @@
 
 #include "itera/Transforms/Raise/Passes.h"
 
-#include "BuildScanForm.h"
 #include "ClosedFormSearch.h"
-#include "Match.h"
-#include "ScanForm.h"
+#include "ScanFormBuilder.h"
+#include "TensorUtils.h"
 
+#include "itera/Dialect/SSM/SSM.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -113,14 +113,8 @@ bool RecognizeSsdPass::raise(const DecayGroup &group, ClosedFormSearch &search,
   }
   SmallVector<Value> lasts =
       findLasts(*found, group, candidates, search, finder);
-  for (FormValue *value : {&found->form.root, &found->form.decay})
-    *value = *makeFormValue(value->value, found->axes);
-  for (SmallVector<FormValue> *list : {&found->form.injections, &found->form.readouts})
-    for (FormValue &value : *list)
-      value = *makeFormValue(value.value, found->axes);
-  if (found->form.init)
-    found->form.init = *makeFormValue(found->form.init->value, found->axes);
-  buildScanForm(found->form, lasts, found->axes);
+  if (!buildSelectiveScan(found->form, lasts, found->axes))
+    buildScan(found->form, lasts, found->axes);
   return true;
 }
 
