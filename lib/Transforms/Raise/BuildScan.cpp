@@ -159,7 +159,8 @@ void PlainScanBuilder::buildBody(Block *body) {
       math::ExpOp::create(builder, loc, widen(slice(0), own[0], state));
   Value next = arith::AddFOp::create(
       builder, loc, arith::MulFOp::create(builder, loc, decay, h), added);
-  // All readouts but the last only multiply.
+  // All readouts but the last only multiply, and so does that if there is
+  // nothing to sum over.
   Value y = next;
   Units from = state;
   for (unsigned k = numInjections + 1; k < values.size(); ++k) {
@@ -168,9 +169,11 @@ void PlainScanBuilder::buildBody(Block *body) {
       if (!llvm::is_contained(to, unit))
         to.push_back(unit);
     llvm::sort(to);
-    if (k + 1 == values.size())
-      to = out;
-    y = contract(y, from, slice(k), own[k], to);
+    if (k + 1 == values.size() && to != out)
+      y = contract(y, from, slice(k), own[k], out);
+    else
+      y = arith::MulFOp::create(builder, loc, widen(y, from, to),
+                                widen(slice(k), own[k], to));
     from = to;
   }
   ssm::YieldOp::create(builder, loc, ValueRange{next, y});

@@ -46,7 +46,7 @@ private:
 
   // The products.
   SmallVector<Value> a, dt, x, b, c;
-  bool negateA = false;
+  double scaleA = 1;
   /// D of a skip.
   Value skip;
   AxisList batch, group, channel, state;
@@ -63,25 +63,32 @@ bool SelectiveScanBuilder::factorDecay() {
   SmallVector<Value> work{form.decay.value};
   while (!work.empty()) {
     Value value = strip(work.pop_back_val());
+    if (std::optional<double> number = matchSplat(value)) {
+      scaleA *= *number;
+      continue;
+    }
     if (!varies(value)) {
       a.push_back(value);
       continue;
     }
     Operation *op = value.getDefiningOp();
     if (isa_and_present<arith::NegFOp>(op) && axes.relate(op)) {
-      negateA = !negateA;
+      scaleA = -scaleA;
       work.push_back(op->getOperand(0));
       continue;
     }
+    auto isFixed = [&](Value factor) {
+      factor = strip(factor);
+      return matchSplat(factor) || !varies(factor);
+    };
     if (isa_and_present<arith::MulFOp>(op) && axes.relate(op) &&
-        llvm::any_of(op->getOperands(),
-                     [&](Value factor) { return !varies(strip(factor)); })) {
+        llvm::any_of(op->getOperands(), isFixed)) {
       work.append(op->operand_begin(), op->operand_end());
       continue;
     }
     dt.push_back(value);
   }
-  return !a.empty() && !dt.empty();
+  return !dt.empty();
 }
 
 /// What is left of a product without one factor; takes apart no more than it
@@ -248,8 +255,17 @@ void SelectiveScanBuilder::build() {
   if (llvm::any_of(a, [&](Value factor) { return meets(axes.flat(factor), state); }))
     aAxes.push_back(state);
   Value av = multiply(a, aAxes);
-  if (negateA)
-    av = arith::NegFOp::create(builder, loc, av);
+  if (!av || scaleA != 1) {
+    RankedTensorType type = typeOf(form.root.value).clone(
+        llvm::map_to_vector(aAxes, [&](const AxisList &list) {
+          return axes.table.sizeOf(list);
+        }));
+    Value scale = arith::ConstantOp::create(
+        builder, loc,
+        DenseElementsAttr::get(
+            type, builder.getFloatAttr(type.getElementType(), scaleA)));
+    av = av ? arith::MulFOp::create(builder, loc, av, scale).getResult() : scale;
+  }
   if (!group.empty())
     bAxes.push_back(group);
   bAxes.push_back(state);
