@@ -42,6 +42,8 @@ class Form:
     # divided by decays).
     kind: str = "ssd"
     mistake: str = ""
+    # y is the readout by C, or the plain sum of the states.
+    readout: bool = True
     # The fast op is used.
     fast: bool = True
 
@@ -69,6 +71,7 @@ FORMS = [
     Form("no_skip", skip=False, batch=2),
     Form("square", kind="square", frames=7, batch=2),
     Form("quotient", kind="quotient", frames=7),
+    Form("quotient_summed", kind="quotient", frames=7, readout=False, fast=False),
     # Not the recurrence.
     Form("mask_of_future", mistake="mask"),
     Form("mask_off_by_one", mistake="strict"),
@@ -243,7 +246,7 @@ def build(f):
         h = g.cumsum(g("Div", u, product), 1)
         if f.mistake != "quotient":
             h = g("Mul", h, product)
-        y = g.sum(g("Mul", h, g.axes(c, 3)), 4)
+        y = g.sum(g("Mul", h, g.axes(c, 3)) if f.readout else h, 4)
     if f.skip:
         skipped = "x"
         if pad:
@@ -270,7 +273,7 @@ def build(f):
         keys, queries = (np.repeat(values[k][:, t], f.heads // f.groups, 1) for k in "BC")
         added = np.einsum("bhp,bhn->bhpn", values["x"][:, t], keys.astype(np.float64))
         h = np.exp(step * decay)[..., None, None] * h + (step[..., None, None] if f.step else 1) * added
-        y[:, t] = np.einsum("bhpn,bhn->bhp", h, queries)
+        y[:, t] = np.einsum("bhpn,bhn->bhp", h, queries if f.readout else np.ones(queries.shape))
     y += weight[:, None] * values["x"] if f.skip else 0
     return model, values, dict(y=y.reshape(f.batch, f.frames, -1), **({"last": h} if f.last else {}))
 

@@ -35,8 +35,10 @@ private:
   SmallVector<AxisList> axesOf(const Units &numbers);
   RankedTensorType typeFor(const Units &numbers);
   Value widen(Value value, const Units &from, const Units &to);
+  Value zeros(RankedTensorType type);
   Value contract(Value lhs, const Units &left, Value rhs, const Units &right,
                  const Units &to);
+  Value sum(Value value, const Units &from, const Units &to);
   void buildBody(Block *body);
 
   /// The decay, the injections, the readouts.
@@ -112,6 +114,14 @@ Value PlainScanBuilder::widen(Value value, const Units &from, const Units &to) {
       ->getResult(0);
 }
 
+Value PlainScanBuilder::zeros(RankedTensorType type) {
+  Value zero = arith::ConstantOp::create(
+      builder, loc, builder.getZeroAttr(type.getElementType()));
+  Value empty = tensor::EmptyOp::create(builder, loc, type.getShape(),
+                                        type.getElementType());
+  return linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
+}
+
 /// The product of two values, summed over what `to` lacks.
 Value PlainScanBuilder::contract(Value lhs, const Units &left, Value rhs,
                                  const Units &right, const Units &to) {
@@ -128,14 +138,27 @@ Value PlainScanBuilder::contract(Value lhs, const Units &left, Value rhs,
         AffineMap::get(loops.size(), 0, exprs, builder.getContext()));
   };
   RankedTensorType type = typeFor(to);
-  Value zero = arith::ConstantOp::create(
-      builder, loc, builder.getZeroAttr(type.getElementType()));
-  Value empty = tensor::EmptyOp::create(builder, loc, type.getShape(),
-                                        type.getElementType());
-  Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
   return linalg::ContractOp::create(
-             builder, loc, TypeRange(type), ValueRange{lhs, rhs}, ValueRange(init),
+             builder, loc, TypeRange(type), ValueRange{lhs, rhs},
+             ValueRange(zeros(type)),
              builder.getArrayAttr({mapOf(left), mapOf(right), mapOf(to)}))
+      .getResult(0);
+}
+
+/// The sum over what `to` lacks.
+Value PlainScanBuilder::sum(Value value, const Units &from, const Units &to) {
+  SmallVector<int64_t> dims;
+  for (auto [d, unit] : llvm::enumerate(from))
+    if (!llvm::is_contained(to, unit))
+      dims.push_back(d);
+  if (dims.empty())
+    return value;
+  return linalg::ReduceOp::create(
+             builder, loc, ValueRange(value), ValueRange(zeros(typeFor(to))), dims,
+             [](OpBuilder &b, Location loc, ValueRange v) {
+               Value sum = arith::AddFOp::create(b, loc, v[0], v[1]);
+               linalg::YieldOp::create(b, loc, sum);
+             })
       .getResult(0);
 }
 
@@ -169,13 +192,16 @@ void PlainScanBuilder::buildBody(Block *body) {
       if (!llvm::is_contained(to, unit))
         to.push_back(unit);
     llvm::sort(to);
-    if (k + 1 == values.size() && to != out)
+    if (k + 1 == values.size() && to != out) {
       y = contract(y, from, slice(k), own[k], out);
-    else
+      to = out;
+    } else {
       y = arith::MulFOp::create(builder, loc, widen(y, from, to),
                                 widen(slice(k), own[k], to));
+    }
     from = to;
   }
+  y = sum(y, from, out);
   ssm::YieldOp::create(builder, loc, ValueRange{next, y});
 }
 
