@@ -300,6 +300,23 @@ def scan_old_states():
 
 
 @case
+def scan_in_scan():
+    """A running sum of each row, where the rows are steps too."""
+    x, h = normal(3, 4), normal(1)[0:1].reshape(())
+    y = h + np.cumsum(x.astype(np.float64), axis=1)
+    yield ("""%y = ssm.scan sequences(%x : {x}) length 3 {{
+^bb0(%row: tensor<4xf32>):
+  %l, %sums = ssm.scan init(%h : {h}) sequences(%row : tensor<4xf32>) length 4 {{
+  ^bb0(%s: {h}, %e: {h}):
+    %n = arith.addf %s, %e : {h}
+    ssm.yield %n, %n : {h}, {h}
+  }} {{sequence_dims = array<i64: 0>, stack_dims = array<i64: 0>}} -> {h}, tensor<4xf32>
+  ssm.yield %sums : tensor<4xf32>
+}} {{sequence_dims = array<i64: 0>, stack_dims = array<i64: 0>}} -> {y}""",
+           dict(x=x, h=h), dict(y=y), 1e-5)
+
+
+@case
 def length_one():
     """Loops of one step, behind a transpose."""
     x = normal(1, 5, 1, 4)

@@ -20,6 +20,8 @@ namespace {
 
 struct LowerScan : OpRewritePattern<ScanOp> {
   using OpRewritePattern::OpRewritePattern;
+  /// A body may hold a scan; it holds fewer than its own.
+  void initialize() { setHasBoundedRewriteRecursion(); }
   LogicalResult matchAndRewrite(ScanOp op,
                                 PatternRewriter &rewriter) const override {
     TensorWriter w(op, rewriter);

@@ -278,10 +278,8 @@ struct ConstantFrames : FrameBuilder {
 Value EntryBuilder::constantFrames(Value value, const TimeDim &time,
                                    OpFoldResult index, int64_t frames) {
   RankedTensorType type = withFrames(value.getType(), time, frames);
-  DenseElementsAttr splat;
-  if (matchPattern(value, m_Constant(&splat)) && splat.isSplat())
-    return arith::ConstantOp::create(builder, value.getLoc(),
-                                     splat.resizeSplat(type));
+  if (DenseElementsAttr repeated = repeatConstant(value, time, frames))
+    return arith::ConstantOp::create(builder, value.getLoc(), repeated);
   Operation *op = value.getDefiningOp();
   if (isa<tensor::EmptyOp>(op))
     return tensor::EmptyOp::create(builder, value.getLoc(), type.getShape(),
@@ -310,9 +308,13 @@ Value EntryBuilder::getFrames(unsigned operand) {
   int64_t depth = analysis.getHistory(value);
   if (isTick()) {
     int64_t age = analysis.getAge(current, operand);
-    if (analysis.getRegion(current) != analysis.getRegion(value))
-      return slice(nextStates[plan.histories.lookup(value)], *in.time,
-                   builder.getIndexAttr(depth - 1 - age), size);
+    if (analysis.getRegion(current) != analysis.getRegion(value)) {
+      OpFoldResult from = mode == Mode::flush
+                              ? placeInFlush(operand, depth, size)
+                              : OpFoldResult(builder.getIndexAttr(depth - 1 - age));
+      return slice(nextStates[plan.histories.lookup(value)], *in.time, from,
+                   size);
+    }
     if (age == 0)
       return mapping.lookup(value);
     return slice(withHistory(value), *in.time,
@@ -324,6 +326,38 @@ Value EntryBuilder::getFrames(unsigned operand) {
                  builder.getIndexAttr(offset), size);
   return slice(withHistory(value), *in.time,
                builder.getIndexAttr(depth + offset), size);
+}
+
+/// Where in the history of an operand the frames for the new one begin. The
+/// newest frame there is the last one of all as soon as the operand has ended.
+OpFoldResult EntryBuilder::placeInFlush(unsigned operand, int64_t depth,
+                                        int64_t size) {
+  Location loc = function.getLoc();
+  const Availability &in = analysis.get(current->getOperand(operand)).available;
+  const TimeWindow &window = analysis.getRule(current)->operands[operand].window;
+  auto times = [&](Value value, int64_t factor) -> Value {
+    return factor == 1 ? value
+                       : arith::MulIOp::create(builder, loc, value, index(factor));
+  };
+  Value first = arith::AddIOp::create(
+      builder, loc,
+      times(getValueOrCreateConstantIndexOp(builder, loc, getFirstFrame()),
+            window.stride),
+      index(window.offset));
+  Value newest =
+      arith::SubIOp::create(builder, loc, clockEntry(0), index(in.lookahead));
+  if (in.stride > 1)
+    newest = arith::DivSIOp::create(builder, loc, newest, index(in.stride));
+  newest = arith::MinSIOp::create(
+      builder, loc, newest,
+      arith::SubIOp::create(builder, loc, lengthOf(in), index(1)));
+  // Frames that are not there are not used either, whatever is read for them.
+  Value place = arith::AddIOp::create(
+      builder, loc, arith::SubIOp::create(builder, loc, first, newest),
+      index(depth - 1));
+  place = arith::MaxSIOp::create(builder, loc, place, index(0));
+  return arith::MinSIOp::create(builder, loc, place, index(depth - size))
+      .getResult();
 }
 
 Value EntryBuilder::getTail(unsigned operand) {

@@ -69,6 +69,8 @@ private:
   mlir::Value initialState(const StateSpec &state);
   void addStreamedOutputs();
   mlir::Value delayed(mlir::Value output);
+  mlir::OpFoldResult placeInFlush(unsigned operand, int64_t depth,
+                                  int64_t size);
   mlir::Value buildMean(mlir::Operation *op);
 
   mlir::Value index(int64_t value);

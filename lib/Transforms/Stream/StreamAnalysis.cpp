@@ -267,6 +267,33 @@ LogicalResult StreamAnalysis::visit(Operation *op) {
   return success();
 }
 
+DenseElementsAttr itera::repeatConstant(Value value, const TimeDim &time,
+                                        int64_t frames) {
+  DenseElementsAttr constant;
+  if (!matchPattern(value, m_Constant(&constant)))
+    return {};
+  RankedTensorType type = withFrames(value.getType(), time, frames);
+  if (constant.isSplat())
+    return constant.resizeSplat(type);
+  // As [outer, T, inner].
+  ArrayRef<int64_t> shape = cast<RankedTensorType>(value.getType()).getShape();
+  int64_t length = timeLength(value, time), inner = time.inner;
+  for (int64_t size : shape.drop_front(time.dim + 1))
+    inner *= size;
+  auto elements = llvm::to_vector(constant.getValues<Attribute>());
+  SmallVector<Attribute> repeated;
+  for (ArrayRef<Attribute> rest(elements); !rest.empty();
+       rest = rest.drop_front(length * inner)) {
+    ArrayRef<Attribute> first = rest.take_front(inner);
+    for (int64_t t = 1; t < length; ++t)
+      if (rest.slice(t * inner, inner) != first)
+        return {};
+    for (int64_t t = 0; t < frames; ++t)
+      llvm::append_range(repeated, first);
+  }
+  return DenseElementsAttr::get(type, repeated);
+}
+
 LogicalResult itera::traceBack(Operation *op, unsigned result,
                                const TimeDim &time, TimeRule &rule) {
   auto streaming = dyn_cast_or_null<StreamingOpInterface>(op);
@@ -301,11 +328,8 @@ LogicalResult itera::traceBack(Operation *op, unsigned result,
 LogicalResult StreamAnalysis::demand(Operation *user, Value value,
                                      const TimeDim &time,
                                      const Availability &by) {
-  if (matchPattern(value, m_Constant())) {
-    DenseElementsAttr splat;
-    if (matchPattern(value, m_Constant(&splat)) && splat.isSplat())
-      return success();
-  }
+  if (repeatConstant(value, time, 1))
+    return success();
   Operation *op = value.getDefiningOp();
   if (isa_and_nonnull<tensor::EmptyOp>(op))
     return success();

@@ -133,6 +133,11 @@ private:
   StreamingProblem problem;
 };
 
+/// `frames` frames of a constant that is the same at all times; null if it is
+/// not, or is no constant.
+mlir::DenseElementsAttr repeatConstant(mlir::Value value, const TimeDim &time,
+                                       int64_t frames);
+
 /// Of a constant op on its way to having time: which operands must have it.
 mlir::LogicalResult traceBack(mlir::Operation *op, unsigned result,
                               const TimeDim &time, TimeRule &rule);

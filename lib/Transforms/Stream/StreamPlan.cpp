@@ -42,17 +42,34 @@ StreamPlan::StreamPlan(func::FuncOp sequence, const StreamAnalysis &analysis)
       if (analysis.get(value).kind == ValueTime::fixed)
         constants.insert(value);
     };
+    // What is read frame by frame is made frame by frame: of its sources.
+    auto readFrames = [&](auto &self, Value value, const TimeDim &time) -> void {
+      TimeRule rule;
+      if (analysis.get(value).kind != ValueTime::fixed)
+        return;
+      Operation *made = value.getDefiningOp();
+      (void)traceBack(made, cast<OpResult>(value).getResultNumber(), time, rule);
+      for (auto [operand, source] : llvm::zip(rule.operands, made->getOperands()))
+        if (operand.time)
+          self(self, source, *operand.time);
+        else
+          read(source);
+    };
+    const TimeRule *rule = analysis.getRule(&op);
     bool streams = llvm::any_of(op.getResults(), [&](Value result) {
       ValueTime::Kind kind = analysis.get(result).kind;
       return kind == ValueTime::frames || kind == ValueTime::atEnd;
     });
     if (streams || op.hasTrait<OpTrait::IsTerminator>()) {
-      llvm::for_each(op.getOperands(), read);
+      for (auto [k, operand] : llvm::enumerate(op.getOperands()))
+        if (rule && rule->operands[k].time)
+          readFrames(readFrames, operand, *rule->operands[k].time);
+        else
+          read(operand);
       llvm::SetVector<Value> captured;
       getUsedValuesDefinedAbove(op.getRegions(), captured);
       llvm::for_each(captured, read);
     }
-    const TimeRule *rule = analysis.getRule(&op);
     if (!rule)
       continue;
     std::string node = nodeName(&op);

@@ -10,6 +10,7 @@
 
 #include "StatePairs.h"
 #include "Rules.h"
+#include "TimeInference.h"
 #include "itera/Dialect/SSM/SSM.h"
 #include "itera/Transforms/Stream/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -162,6 +163,25 @@ func::FuncOp WrapStep::wrap(func::FuncOp forward, const StatePairs &pairs,
   return sequence;
 }
 
+/// Whether the function is over a sequence already: an input that is no state
+/// has a time dimension of more than one step.
+static bool isSequence(func::FuncOp function, const StatePairs &pairs) {
+  InputTimes none(function.getNumArguments());
+  for (const InputTimes &times : inferInputTimes(function, none)) {
+    bool longer = false, ofState = false;
+    for (auto [i, time] : llvm::enumerate(times)) {
+      if (!time)
+        continue;
+      auto type = cast<RankedTensorType>(function.getArgumentTypes()[i]);
+      ofState |= pairs.outputOf(i).has_value();
+      longer |= type.getDimSize(time->dim) > 1;
+    }
+    if (longer && !ofState)
+      return true;
+  }
+  return false;
+}
+
 void WrapStep::runOnOperation() {
   ModuleOp module = getOperation();
   auto forward = module.lookupSymbol<func::FuncOp>(ssm::kForwardName);
@@ -170,7 +190,7 @@ void WrapStep::runOnOperation() {
   FailureOr<StatePairs> pairs = findStatePairs(forward, stateNames);
   if (failed(pairs))
     return signalPassFailure();
-  if (pairs->empty())
+  if (pairs->empty() || isSequence(forward, *pairs))
     return;
   // Every input and output that is no state must be one frame.
   SmallVector<std::optional<int64_t>> inputDims, outputDims;

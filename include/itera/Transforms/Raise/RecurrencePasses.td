@@ -200,21 +200,28 @@ def RecognizeSsdPass : Pass<"ssm-recognize-ssd", "::mlir::func::FuncOp"> {
 
     Before:
     ```mlir
-    %s = ssm.cumsum %d dim 0 : tensor<16x4xf32>
-    %p = math.exp %s : tensor<16x4xf32>
-    %q = arith.divf %u, %p : tensor<16x4xf32>
-    %r = ssm.cumsum %q dim 0 : tensor<16x4xf32>
-    %h = arith.mulf %r, %p : tensor<16x4xf32>
+    func.func @sum_of_quotients(%d: tensor<16x4xf32>, %u: tensor<16x4xf32>) -> tensor<16x4xf32> {
+      %s = ssm.cumsum %d dim 0 : tensor<16x4xf32>
+      %p = math.exp %s : tensor<16x4xf32>
+      %q = arith.divf %u, %p : tensor<16x4xf32>
+      %r = ssm.cumsum %q dim 0 : tensor<16x4xf32>
+      %h = arith.mulf %r, %p : tensor<16x4xf32>
+      return %h : tensor<16x4xf32>
+    }
     ```
     After:
     ```mlir
-    %last, %h = ssm.scan init(%zero : tensor<4xf32>) sequences(%d, %u : tensor<16x4xf32>, tensor<16x4xf32>) length 16 {
-    ^bb0(%state: tensor<4xf32>, %dt: tensor<4xf32>, %ut: tensor<4xf32>):
-      %a = math.exp %dt : tensor<4xf32>
-      %m = arith.mulf %a, %state : tensor<4xf32>
-      %n = arith.addf %m, %ut : tensor<4xf32>
-      ssm.yield %n, %n : tensor<4xf32>, tensor<4xf32>
-    } {sequence_dims = array<i64: 0, 0>, stack_dims = array<i64: 0>} -> tensor<4xf32>, tensor<16x4xf32>
+    func.func @sum_of_quotients(%d: tensor<16x4xf32>, %u: tensor<16x4xf32>) -> tensor<16x4xf32> {
+      %zero = arith.constant dense<0.0> : tensor<4xf32>
+      %h:2 = ssm.scan init(%zero : tensor<4xf32>) sequences(%d, %u : tensor<16x4xf32>, tensor<16x4xf32>) length 16 {
+      ^bb0(%state: tensor<4xf32>, %dt: tensor<4xf32>, %ut: tensor<4xf32>):
+        %a = math.exp %dt : tensor<4xf32>
+        %m = arith.mulf %a, %state : tensor<4xf32>
+        %n = arith.addf %m, %ut : tensor<4xf32>
+        ssm.yield %n, %n : tensor<4xf32>, tensor<4xf32>
+      } {sequence_dims = array<i64: 0, 0>, stack_dims = array<i64: 0>} -> tensor<4xf32>, tensor<16x4xf32>
+      return %h#1 : tensor<16x4xf32>
+    }
     ```
   }];
   let dependentDialects = [

@@ -1,0 +1,309 @@
+"""Compiles small ONNX models once, for one length, and runs them as streams of
+other lengths: frame by frame, in chunks, and as one. Values are compared with
+the same model, written for that length, in ONNX's reference implementation in
+double; lengths must be exact; and all ways of feeding give the same bits.
+
+Usage: check_streams.py ITERA_COMPILE ITERA_RUN [--only=WORD] [itera-compile flag...]
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+F, I = TensorProto.FLOAT, TensorProto.INT64
+# The file's length; and those of the streams. Chunks go past both.
+WRITTEN, LENGTHS, CHUNKS, PREFILL = 12, (0, 1, 2, 3, 5, 8, 12, 21), (2, 3, 7, 64), 4
+CASES = {}
+
+
+class Model:
+    """A model as an ONNX file of one length or another."""
+
+    def __init__(self, nodes, inputs, outputs, **constants):
+        self.nodes, self.inputs, self.outputs, self.constants = nodes, inputs, outputs, constants
+
+    def proto(self, floats):
+        def infos(shapes):
+            return [helper.make_tensor_value_info(name, floats, shape) for name, shape in shapes.items()]
+
+        def typed(value):
+            value = np.asarray(value)
+            wanted = helper.tensor_dtype_to_np_dtype(floats) if value.dtype.kind == "f" else value.dtype
+            return value.astype(wanted)
+
+        weights = [numpy_helper.from_array(typed(v), k) for k, v in self.constants.items()]
+        graph = helper.make_graph(self.nodes, "stream", infos(self.inputs), infos(self.outputs), weights)
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+        made.ir_version = 9
+        return made
+
+    def reference(self, values):
+        """Without a frame there is nothing to compute; not every op knows that."""
+        if all(0 in shape for shape in self.outputs.values()):
+            return {name: np.zeros(shape) for name, shape in self.outputs.items()}
+        doubles = {name: value.astype(np.float64) for name, value in values.items()}
+        results = ReferenceEvaluator(self.proto(TensorProto.DOUBLE)).run(None, doubles)
+        return dict(zip(self.outputs, results))
+
+
+def case(batches=(1, 3), shortest=0, longest=None, flags=()):
+    """A function of the batch and the length that makes a Model."""
+    def register(function):
+        for batch in batches:
+            CASES[f"{function.__name__}, batch {batch}"] = (function, batch, shortest, longest, list(flags))
+        return function
+    return register
+
+
+def node(op, inputs, outputs, **attributes):
+    return helper.make_node(op, inputs.split(","), outputs.split(","), **attributes)
+
+
+def weight(*shape):
+    """The same numbers whenever a model is written; none of them zero."""
+    count = int(np.prod(shape))
+    return (0.3 + np.cos(1.7 * np.arange(count)) / 2).reshape(shape)
+
+
+def windows(length, padding, size, stride=1):
+    return max(0, (length + padding - size) // stride + 1)
+
+
+# ---- what is pointwise in time, and what starts from a state ---------------
+
+@case(shortest=1)
+def recurrence_time_first(b, t):
+    body = helper.make_graph(
+        [node("Mul", "h,a", "m"), node("Add", "m,u", "h1"), node("Identity", "h1", "y1")], "step",
+        [helper.make_empty_tensor_value_info(n) for n in ("h", "u")],
+        [helper.make_empty_tensor_value_info(n) for n in ("h1", "y1")])
+    return Model([node("Scan", "h0,x", "last,y", body=body, num_scan_inputs=1)], dict(x=[t, b, 4]),
+                 dict(last=[b, 4], y=[t, b, 4]), a=weight(4), h0=weight(b, 4))
+
+
+@case()
+def causal_conv_channels_first(b, t):
+    return Model([node("Conv", "x,w,bias", "c", group=5, pads=[3, 0]), node("Tanh", "c", "y")], dict(x=[b, 5, t]),
+                 dict(y=[b, 5, t]), w=weight(5, 1, 4), bias=weight(5))
+
+
+@case()
+def causal_conv_channels_last(b, t):
+    return Model([node("Transpose", "x", "xt", perm=[0, 2, 1]), node("Conv", "xt,w,bias", "c", pads=[2, 0]),
+                  node("Transpose", "c", "ct", perm=[0, 2, 1]), node("MatMul", "ct,m", "y")], dict(x=[b, t, 4]),
+                 dict(y=[b, t, 3]), w=weight(6, 4, 3), bias=weight(6), m=weight(6, 3))
+
+
+@case()
+def rows_of_batch_and_time(b, t):
+    return Model([node("Reshape", "x,rows", "r"), node("MatMul", "r,m", "p"), node("Relu", "p", "q"),
+                  node("Reshape", "q,back", "z"), node("CumSum", "z,axis", "y")], dict(x=[b, t, 4]),
+                 dict(y=[b, t, 3]), m=weight(4, 3), rows=np.array([b * t, 4]), back=np.array([b, t, 3]), axis=np.int64(1))
+
+
+@case()
+def sums_inclusive_and_exclusive(b, t):
+    return Model([node("CumSum", "x,axis", "y"), node("CumSum", "x,axis", "z", exclusive=1)], dict(x=[b, t, 3]),
+                 dict(y=[b, t, 3], z=[b, t, 3]), axis=np.int64(1))
+
+
+@case(flags=["--time-dim=x=1"])
+def scan_over_another_dimension(b, t):
+    return Model([node("CumSum", "x,groups", "y")], dict(x=[b, t, 3, 2]), dict(y=[b, t, 3, 2]), groups=np.int64(2))
+
+
+# ---- look-ahead and rates ---------------------------------------------------
+
+@case()
+def look_ahead(b, t):
+    return Model([node("Conv", "x,w,bias", "y", pads=[2, 2])], dict(x=[b, 3, t]), dict(y=[b, 4, t]),
+                 w=weight(4, 3, 5), bias=weight(4))
+
+
+@case()
+def branches_with_different_look_ahead(b, t):
+    return Model([node("Conv", "x,w,bias", "c", group=3, pads=[1, 3]), node("Conv", "c,v", "d", dilations=[2], pads=[1, 1]),
+                  node("Conv", "x,u", "e", pads=[0, 0]), node("Add", "c,x", "s"), node("Add", "s,e", "y")],
+                 dict(x=[b, 3, t]), dict(y=[b, 3, t], d=[b, 3, windows(t, 2, 3)]), w=weight(3, 1, 5), bias=weight(3),
+                 v=weight(3, 3, 2), u=weight(3, 3, 1))
+
+
+@case()
+def strides(b, t):
+    first = windows(t, 2, 4, 2)
+    return Model([node("Conv", "x,w,bias", "c", strides=[2], pads=[1, 1]), node("Tanh", "c", "a"),
+                  node("Conv", "a,v,bias", "y", strides=[3], pads=[2, 0])],
+                 dict(x=[b, 3, t]), dict(a=[b, 4, first], y=[b, 4, windows(first, 2, 3, 3)]), w=weight(4, 3, 4),
+                 v=weight(4, 4, 3), bias=weight(4))
+
+
+@case(flags=["--time-dim=x=1"])
+def every_second_frame(b, t):
+    return Model([node("Slice", "x,zero,end,axis,two", "y")], dict(x=[b, t, 3]), dict(y=[b, (t + 1) // 2, 3]),
+                 zero=np.array([0]), end=np.array([2**62]), axis=np.array([1]), two=np.array([2]))
+
+
+@case()
+def unpadded(b, t):
+    return Model([node("Conv", "x,w,bias", "y")], dict(x=[b, 3, t]), dict(y=[b, 2, windows(t, 0, 4)]), w=weight(2, 3, 4),
+                 bias=weight(2))
+
+
+# ---- frames that the model adds, and leaves out ------------------------------
+
+@case()
+def padding_that_is_not_zero(b, t):
+    return Model([node("Pad", "x,pads,value", "p"), node("Conv", "p,w,bias", "c"), node("Add", "c,x", "y")],
+                 dict(x=[b, 3, t]), dict(y=[b, 3, t]), pads=np.array([0, 0, 2, 0, 0, 1]), value=np.float32(0.7),
+                 w=weight(3, 3, 4), bias=weight(3))
+
+
+@case(flags=["--time-dim=x=1"])
+def token_shift(b, t):
+    return Model([node("Slice", "x,zero,minus,axis", "old"), node("Concat", "first,old", "s", axis=1),
+                  node("Sub", "x,s", "y")], dict(x=[b, t, 3]), dict(y=[b, t, 3]), first=weight(b, 1, 3),
+                 zero=np.array([0]), minus=np.array([-1]), axis=np.array([1]))
+
+
+@case(flags=["--time-dim=x=1"])
+def token_shift_by_pad(b, t):
+    return Model([node("Pad", "x,pads,value", "s"), node("Mul", "x,s", "y")], dict(x=[b, t, 3]), dict(y=[b, t, 3]),
+                 pads=np.array([0, 2, 0, 0, -2, 0]), value=np.float32(0.7))
+
+
+@case(shortest=1, flags=["--time-dim=x=1"])
+def frames_ahead(b, t):
+    return Model([node("Slice", "x,one,end,axis", "next"), node("Concat", "next,last", "s", axis=1),
+                  node("Sub", "s,x", "y")], dict(x=[b, t, 3]), dict(y=[b, t, 3]), last=weight(b, 1, 3),
+                 one=np.array([1]), end=np.array([2**62]), axis=np.array([1]))
+
+
+@case()
+def frames_in_front_and_behind(b, t):
+    return Model([node("Concat", "front,x,back", "c", axis=1), node("CumSum", "c,axis", "y"), node("Exp", "c", "z")],
+                 dict(x=[b, t, 3]), dict(y=[b, t + 5, 3], z=[b, t + 5, 3]), front=weight(b, 2, 3), back=weight(b, 3, 3),
+                 axis=np.int64(1))
+
+
+@case(batches=(2,))
+def prompt_in_front_of_a_recurrence(b, t):
+    return Model([node("Concat", "front,x", "c", axis=1), node("Transpose", "c", "ct", perm=[0, 2, 1]),
+                  node("Conv", "ct,w", "k", group=3, pads=[2, 0]), node("CumSum", "k,axis", "s"),
+                  node("Slice", "s,two,end,axes", "y")], dict(x=[b, t, 3]), dict(y=[b, 3, t]), front=weight(b, 2, 3),
+                 w=weight(3, 1, 3), axis=np.int64(2), two=np.array([2]), end=np.array([2**62]), axes=np.array([2]))
+
+
+# ---- known at the end only -----------------------------------------------------
+
+@case(shortest=1)
+def last_frame(b, t):
+    return Model([node("CumSum", "x,axis", "s"), node("Slice", "s,minus,end,axes", "l"), node("Squeeze", "l,axes", "q"),
+                  node("MatMul", "q,m", "y")], dict(x=[b, t, 3]), dict(y=[b, 2], s=[b, t, 3]), m=weight(3, 2),
+                 axis=np.int64(1), minus=np.array([-1]), end=np.array([2**62]), axes=np.array([1]))
+
+
+@case(shortest=4)
+def last_frames(b, t):
+    return Model([node("Conv", "x,w,bias", "c", pads=[1, 1]), node("Slice", "c,minus,end,axes", "y")], dict(x=[b, 3, t]),
+                 dict(y=[b, 3, 4]), w=weight(3, 3, 3), bias=weight(3), minus=np.array([-4]), end=np.array([2**62]),
+                 axes=np.array([2]))
+
+
+@case(shortest=1)
+def mean_over_time(b, t):
+    return Model([node("Conv", "x,w,bias", "c", pads=[2, 2]), node("ReduceMean", "c,axis", "m", keepdims=0),
+                  node("MatMul", "m,v", "y"), node("ReduceSum", "x,axis", "s")], dict(x=[b, 3, t]),
+                 dict(y=[b, 2], s=[b, 3, 1]), w=weight(3, 3, 5), bias=weight(3), v=weight(3, 2), axis=np.array([2]))
+
+
+@case(shortest=1)
+def largest_over_time(b, t):
+    return Model([node("ReduceMax", "x,axis", "y", keepdims=0), node("CumSum", "x,time", "s")], dict(x=[b, t, 3]),
+                 dict(y=[b, 3], s=[b, t, 3]), axis=np.array([1]), time=np.int64(1))
+
+
+# ---- what does not change with time ---------------------------------------------
+
+@case()
+def static_input(b, t):
+    return Model([node("MatMul", "speaker,m", "p"), node("Unsqueeze", "p,axes", "e"), node("Add", "x,e", "s"),
+                  node("CumSum", "s,axis", "y"), node("Tanh", "speaker", "z")], dict(x=[b, t, 3], speaker=[b, 2]),
+                 dict(y=[b, t, 3], z=[b, 2]), m=weight(2, 3), axes=np.array([1]), axis=np.int64(1))
+
+
+@case(longest=WRITTEN)
+def position_table(b, t):
+    return Model([node("Add", "x,table", "s"), node("CumSum", "s,axis", "y")], dict(x=[b, t, 3]), dict(y=[b, t, 3]),
+                 table=weight(WRITTEN, 3)[:t], axis=np.int64(1))
+
+
+# ---- running ----------------------------------------------------------------------
+
+class Failed(Exception):
+    pass
+
+
+def run(command):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise Failed(f"{' '.join(command[1:])}: exit code {done.returncode}\n{done.stderr}")
+
+
+def stream(tools, folder, values, mode):
+    arrays, results = (os.path.join(folder, f) for f in ("x.npz", "y.npz"))
+    np.savez(arrays, **values)
+    run([tools[1], os.path.join(folder, "m.so"), "--input", arrays, "--output", results, *mode])
+    with np.load(results) as file:
+        return dict(file)
+
+
+def check(tools, make, batch, shortest, longest, flags):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "m.onnx")
+        with open(path, "wb") as file:
+            file.write(make(batch, WRITTEN).proto(F).SerializeToString())
+        run([tools[0], path, "-o", os.path.join(folder, "m.so"), "--stream=required", f"--chunk={PREFILL}", "--cache-dir=",
+             *flags, *tools[2:]])
+        for length in LENGTHS:
+            if length < shortest or (longest is not None and length > longest):
+                continue
+            model = make(batch, length)
+            rng = np.random.default_rng(length)
+            values = {k: rng.standard_normal(s).astype(np.float32) for k, s in model.inputs.items()}
+            expected = model.reference(values)
+            steps = stream(tools, folder, values, ["--mode=stream"])
+            for name, value in expected.items():
+                if steps[name].shape != value.shape:
+                    raise Failed(f"{length} frames, {name}: expected {value.shape}, but got {steps[name].shape}")
+                error = np.abs(steps[name] - value)
+                if not np.all(error <= 1e-4 * (1 + np.abs(value))):
+                    raise Failed(f"{length} frames, {name}: differs by {error.max()}")
+            for chunk in CHUNKS:
+                chunks = stream(tools, folder, values, ["--mode=prefill", f"--chunk={chunk}"])
+                for name in expected:
+                    if steps[name].tobytes() != chunks[name].tobytes():
+                        raise Failed(f"{length} frames, {name}: other bits in chunks of {chunk}")
+
+
+def main():
+    tools = [word for word in sys.argv[1:] if not word.startswith("--only=")]
+    words = [word[7:] for word in sys.argv[1:] if word.startswith("--only=")]
+    failures = 0
+    for name, (make, *arguments) in CASES.items():
+        if words and not any(word in name for word in words):
+            continue
+        try:
+            check(tools, make, *arguments)
+            print(f"{name}: passed", flush=True)
+        except Failed as error:
+            failures += 1
+            print(f"{name}: {error}", flush=True)
+    return 1 if failures else 0
+
+
+sys.exit(main())
