@@ -37,6 +37,7 @@ class Bench:
         self.options, self.folder, self.worker = options, folder, Worker()
         self.count = 0
         self.streamed, self.refused, self.failed, self.notes = 0, collections.Counter(), [], collections.Counter()
+        self.inexact = []
 
     def compile(self, model, *flags):
         """The loaded artefact."""
@@ -62,42 +63,36 @@ class Bench:
             print(f"{name}: refused, {model.problem}")
 
 
-def last_needed(recipe, rng, frames):
-    """For each frame of each output the last input frame that changes it."""
-    inputs = recipe.random_inputs(rng, frames, 1)
-    roles = [recipe.values[i][0].layout for i in recipe.inputs]
-    base = recipe.compute(inputs)
-    last = [np.full(y.shape["BTC".index("T") if layout == "BTC" else 2], -1) if layout != "BC" else None
-            for y, (_, layout) in zip(base, recipe.outputs)]
-    for scale in (0.1, 1, -1, 3, -3):
-        changed = []
-        for x, layout in zip(inputs, roles):
-            x = np.repeat(x.astype(np.float64), frames, 0)
-            if layout != "BC":
-                view = x.transpose(0, 2, 1) if layout == "BTC" else x
-                at = np.arange(frames)
-                view[at, :, at] += scale * rng.uniform(0.5, 1.5, view.shape[:2])
-            changed.append(x)
-        for i, (y, (_, layout)) in enumerate(zip(recipe.compute(changed), recipe.outputs)):
-            if layout == "BC":
-                continue
-            differs = (y != base[i]).any(2 if layout == "BTC" else 1)
-            for frame in range(differs.shape[1]):
-                rows = np.flatnonzero(differs[:, frame])
-                if rows.size:
-                    last[i][frame] = max(last[i][frame], rows[-1])
-    return last
-
-
-def expected_counts(recipe, frames, measured):
-    """Per output, frames that every stream has that is not shorter than t."""
-    totals, after = [], None
-    for t in range(measured, -1, -1):
-        lengths = recipe.lengths(t)
-        after = [lengths[v] for v, _ in recipe.outputs] if lengths else after
-        totals.append(after)
-    totals.reverse()
-    return [[totals[t][i] for t in range(frames + 1)] for i in range(len(recipe.outputs))]
+def known_frames(recipe, rng, last):
+    """known[t][i]: how many frames of output i all streams have in common that
+    begin with the same t frames: whatever comes later, which is NaN here, and
+    wherever they end."""
+    longest = next(t for t in range(3 * last, 0, -1) if recipe.lengths(t))
+    inputs = recipe.random_inputs(rng, longest, 1)
+    layouts = [recipe.values[i][0].layout for i in recipe.inputs]
+    known = [None]
+    for t in range(1, last + 1):
+        ends = [n for n in range(t, t + 30) if recipe.lengths(n)][:4] + [longest]
+        counts = None
+        for n in ends:
+            cut = []
+            for x, layout in zip(inputs, layouts):
+                if layout != "BC":
+                    x = np.take(x, range(n), layout.index("T"))
+                    np.moveaxis(x, layout.index("T"), 0)[t:] = np.nan
+                cut.append(x)
+            with np.errstate(invalid="ignore"):
+                got = [y.transpose(0, 2, 1) if layout == "BTC" else y
+                       for y, (_, layout) in zip(recipe.compute(cut), recipe.outputs)]
+            if counts is None:
+                first, counts = got, [y.shape[2] if y.ndim == 3 else 0 for y in got]
+            for i, (a, b) in enumerate(zip(first, got)):
+                if counts[i]:
+                    counts[i] = min(counts[i], b.shape[2])
+                    same = (np.abs(a[:, :, : counts[i]] - b[:, :, : counts[i]]) < 1e-9).all((0, 1))
+                    counts[i] = int(np.argmin(np.append(same, False)))
+        known.append(counts)
+    return known
 
 
 def check_against_onnx(recipe, frames, rng):
@@ -108,19 +103,28 @@ def check_against_onnx(recipe, frames, rng):
 
 
 def check_laws(bench, subject, rng, compiled, recipe=None):
-    worker, effort = bench.worker, bench.options.effort
     seen = laws.equivalence(subject, rng)
+    if recipe:
+        laws.tightness(subject, known_frames(recipe, rng, min(48, seen.frames)))
+    laws.split(subject, seen, rng, 3 * bench.options.effort)
     laws.forward(subject, seen, sorted({0, 1, compiled, compiled + 1, seen.frames}), compiled)
-    laws.split(subject, seen, rng, 3 * effort)
     laws.poison(subject, seen, rng)
     laws.reset(subject, seen, rng)
-    laws.restore(subject, seen, rng, worker)
+    laws.restore(subject, seen, rng, bench.worker)
     laws.sessions(subject, seen, rng)
     laws.rows(subject, seen, rng)
-    if recipe:
-        measured = next(t for t in range(120, 0, -1) if recipe.lengths(t))
-        frames = min(measured // 2, seen.frames)
-        laws.tightness(subject, last_needed(recipe, rng, measured), expected_counts(recipe, frames, measured), frames)
+
+
+def check_all_laws(bench, subject, rng, compiled, recipe=None):
+    """If only bits differ, the other laws are checked without them."""
+    try:
+        check_laws(bench, subject, rng, compiled, recipe)
+    except laws.OtherBits as error:
+        if bench.options.bits == "fail":
+            raise
+        bench.inexact.append(f"{subject.name}: {error}")
+        subject.exact = False
+        check_laws(bench, subject, rng, compiled, recipe)
 
 
 def check_recipe(bench, recipe, seed):
@@ -141,7 +145,7 @@ def check_recipe(bench, recipe, seed):
         return False
     subject = laws.Subject(f"seed {seed}", model, lambda rng, n: recipe.random_inputs(rng, n), recipe.compute,
                            lambda n: recipe.lengths(n) is not None, chunk, longest=max(3 * chunk + 20, frames + 8))
-    check_laws(bench, subject, rng, frames, recipe)
+    check_all_laws(bench, subject, rng, frames, recipe)
     bench.notes.update(set(subject.notes))
     return True
 
@@ -195,6 +199,8 @@ def main():
     parser.add_argument("--cache-dir")
     parser.add_argument("--opt-level", type=int, default=2)
     parser.add_argument("--effort", type=int, default=1)
+    parser.add_argument("--bits", choices=["fail", "note"], default="fail",
+                        help="what it is if chunks and steps differ by rounding")
     parser.add_argument("--shrink", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
@@ -209,6 +215,8 @@ def main():
         print(f"  refused {count}: {reason}")
     for note, count in bench.notes.most_common():
         print(f"  note {count}: {note}")
+    for text in bench.inexact:
+        print(f"  other bits: {text}")
     if bench.failed:
         sys.exit(f"failed: --only={','.join(map(str, bench.failed))}")
 

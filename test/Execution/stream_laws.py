@@ -21,7 +21,7 @@ class Subject:
         self.name, self.model, self.make_inputs, self.oracle = name, model, make_inputs, oracle
         self.exists = exists or (lambda frames: True)
         self.chunk, self.tolerance, self.longest = chunk, tolerance, longest
-        self.notes = []
+        self.exact, self.notes = True, []
 
     def cut(self, inputs, first, end):
         """The frames from first to end of what is streamed."""
@@ -51,17 +51,29 @@ def same_bits(a, b):
     return a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-def expect_bits(what, got, want):
+class OtherBits(Broken):
+    """Right within rounding, but not bit by bit."""
+
+
+def expect_bits(subject, what, got, want):
+    """Raises if they are not the same bits; of a subject that is known not to
+    keep its bits, if they are not close."""
     for i, (a, b) in enumerate(zip(got, want)):
         if a is None and b is None:
             continue
         if a.shape != b.shape:
             raise Broken(f"{what}: output {i} is {a.shape} instead of {b.shape}")
-        if not same_bits(a, b):
-            with np.errstate(invalid="ignore"):
-                difference = np.abs(a.astype(np.float64) - b.astype(np.float64))
-            raise Broken(f"{what}: output {i} differs by {np.nanmax(difference, initial=0):.3g} "
-                         f"in {(a != b).sum()} of {a.size} values, first at {tuple(np.argwhere(a != b)[0])}")
+        if same_bits(a, b):
+            continue
+        wide = b.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            difference = np.abs(a.astype(np.float64) - wide)
+            close = (difference <= subject.tolerance * (1 + np.abs(wide).max(initial=0))).all()
+        if close and not subject.exact:
+            continue
+        raise (OtherBits if close else Broken)(
+            f"{what}: output {i} differs by {np.nanmax(difference, initial=0):.3g} in {(a != b).sum()} of {a.size} "
+            f"values, first at {np.argwhere(a != b)[0].tolist()}")
 
 
 def expect_close(what, got, want, tolerance):
@@ -73,7 +85,7 @@ def expect_close(what, got, want, tolerance):
         if not (difference <= bound).all():
             bad = np.argwhere(~(difference <= bound))
             raise Broken(f"{what}: output {i} {a.shape} differs by {difference.max():.3g} from {np.abs(b).max():.3g}, "
-                         f"in {len(bad)} values, first at {tuple(bad[0])}")
+                         f"in {len(bad)} values, first at {bad[0].tolist()}")
 
 
 class Observed:
@@ -99,7 +111,7 @@ class Observed:
             if session.save() != self.blobs[-1]:
                 raise Broken(f"peek after {t + 1} frames changed the state")
         self.frames = len(self.pieces)
-        expect_bits("finish instead of peek", session.finish(), self.ends[-1])
+        expect_bits(subject, "finish instead of peek", session.finish(), self.ends[-1])
         session.close()
 
     def whole(self, frames, first=0):
@@ -142,9 +154,9 @@ def forward(subject, seen, lengths, compiled):
             if not all(same_bits(a, b) for a, b in zip(got, want)):
                 subject.notes.append("forward at the file's length has other bits than steps")
         else:
-            expect_bits(f"forward of {frames} frames", got, want)
+            expect_bits(subject, f"forward of {frames} frames", got, want)
         again = session.forward(subject.cut(seen.inputs, 0, frames), frames)
-        expect_bits(f"forward of {frames} frames, again", again, got)
+        expect_bits(subject, f"forward of {frames} frames, again", again, got)
         session.close()
 
 
@@ -181,11 +193,11 @@ def split(subject, seen, rng, runs):
                     raise Broken(f"frames_after({frames - at}) at {at} is {ahead[i]}, but steps gave {later - now}")
             parts.append(session.feed(n, subject.cut(seen.inputs, at, at + n), spare=int(rng.integers(0, 3))))
             at += n
-            if session.save() != seen.blobs[at]:
-                subject.notes.append("states after chunks have other bits than after steps")
+            if subject.exact and session.save() != seen.blobs[at]:
+                raise OtherBits(f"the state after calls of {calls}, at {at}, is another one than after steps")
         parts.append(session.finish())
         session.close()
-        expect_bits(f"calls of {calls}", subject.joined(parts), seen.whole(frames))
+        expect_bits(subject, f"calls of {calls}", subject.joined(parts), seen.whole(frames))
 
 
 def poison(subject, seen, rng):
@@ -207,14 +219,14 @@ def poison(subject, seen, rng):
         for i, (tensor, count) in enumerate(zip(subject.model.outputs, seen.counts(real))):
             if tensor.role == STREAM and real:
                 clean = subject.joined(seen.pieces[:real])[i]
-                if not same_bits(tensor.take(got[i], 0, count), clean):
-                    raise Broken(f"output {i}: NaN from frame {real} on reached the {count} frames that were out before")
+                expect_bits(subject, f"output {i}: NaN from frame {real} on, and the {count} frames that were out before",
+                            [tensor.take(got[i], 0, count)], [clean])
         if rng.random() < 0.5:
             session.finish()
         session.reset()
         if session.save() != seen.fresh:
             raise Broken(f"reset after {real} frames and NaN is not a new session")
-    expect_bits("after NaN and reset", subject.joined(run_calls(
+    expect_bits(subject, "after NaN and reset", subject.joined(run_calls(
         subject, session, seen.inputs, random_calls(rng, seen.frames, subject.chunk), rng)), seen.whole(seen.frames))
     session.close()
 
@@ -240,8 +252,9 @@ def reset(subject, seen, rng):
                 else:
                     raise Broken("a call after finish succeeded")
         elif history == 2:
+            before = session.save()
             status = session.api.prefill(session.handle, 1, None, None, 99, None, None, 99, None)
-            if status != host.INVALID_ARGUMENT or session.save() != seen.blobs[at]:
+            if status != host.INVALID_ARGUMENT or session.save() != before:
                 raise Broken(f"a wrong call gave {status}, or changed the state")
         elif history == 3:
             session.forward(subject.cut(seen.inputs, 0, frames), frames)
@@ -264,10 +277,10 @@ def restore(subject, seen, rng, worker):
         if other.save() != seen.blobs[at] or other.position != at:
             raise Broken(f"save after load at {at} is another blob")
         clone = other.clone()
-        expect_bits(f"loaded at {at}", subject.joined(run_calls(subject, other, seen.inputs, calls, rng, at)), want)
+        expect_bits(subject, f"loaded at {at}", subject.joined(run_calls(subject, other, seen.inputs, calls, rng, at)), want)
         if clone.save() != seen.blobs[at]:
-            raise Broken(f"a clone at {at} is not where its original was")
-        expect_bits(f"cloned at {at}", subject.joined(run_calls(subject, clone, seen.inputs, calls, rng, at)), want)
+            raise Broken(f"a clone at {at} moved with its original")
+        expect_bits(subject, f"cloned at {at}", subject.joined(run_calls(subject, clone, seen.inputs, calls, rng, at)), want)
         clone.close()
         jobs.append((at, calls, want))
     bad = bytearray(seen.blobs[-1])
@@ -287,27 +300,26 @@ def restore(subject, seen, rng, worker):
         (seen.blobs[at], [(n, subject.cut(seen.inputs, at + sum(calls[:k]), at + sum(calls[: k + 1])))
                           for k, n in enumerate(calls)]) for at, calls, _ in jobs])
     for (at, _, want), parts in zip(jobs, results):
-        expect_bits(f"loaded at {at} by another process", subject.joined(parts), want)
+        expect_bits(subject, f"loaded at {at} by another process", subject.joined(parts), want)
 
 
-def tightness(subject, last_needed, totals, longest):
-    """Law 4: after each t the most frames have come that may. last_needed[i][j]
-    is the last input frame that frame j of output i depends on, -1 for none."""
+def tightness(subject, known):
+    """Law 4: what has come is known, and nothing waits longer than it has to.
+    A frame may wait for its place in time, and the very first ones for the
+    stream to settle; known[t][i] is how many frames of output i are known."""
     session = subject.model.session()
     for i, tensor in enumerate(subject.model.outputs):
         if tensor.role != STREAM:
             continue
-        for t in range(1, longest + 1):
+        for t in range(1, len(known)):
             got = session.api.frames_after(session.handle, t, i)
-            known = 0
-            while known < min(totals[i][t:]) and last_needed[i][known] < t:
-                known += 1
+            in_time = (t - 1) * tensor.frames // tensor.period + 1
+            if got > known[t][i]:
+                raise Broken(f"output {i}: {got} frames after {t}, but only {known[t][i]} can be known")
+            if t > len(known) // 2 and got < min(in_time, known[t][i]):
+                raise Broken(f"output {i}: {got} frames after {t}, but {known[t][i]} are known")
             stated = max(0, (t - 1 - tensor.latency) * tensor.frames // tensor.period + 1)
-            if got > known:
-                raise Broken(f"output {i}: {got} frames after {t}, but only {known} can be known")
-            if got < known:
-                raise Broken(f"output {i}: {got} frames after {t}, but {known} are known")
-            if tensor.frames == 1 and got != min(stated, got):
+            if tensor.frames == 1 and got != stated:
                 raise Broken(f"output {i}: {got} frames after {t}, but latency {tensor.latency} says {stated}")
     session.close()
 
@@ -331,8 +343,8 @@ def rows(subject, seen, rng):
     session = subject.start(dirty)
     got = subject.joined(run_calls(subject, session, dirty, random_calls(rng, seen.frames, subject.chunk), rng))
     for i, tensor in enumerate(subject.model.outputs):
-        if not same_bits(np.take(got[i], row, tensor.batch), np.take(seen.whole(seen.frames)[i], row, tensor.batch)):
-            raise Broken(f"output {i}: NaN in other rows reached row {row}")
+        expect_bits(subject, f"output {i}: row {row} with NaN in the others", [np.take(got[i], row, tensor.batch)],
+                    [np.take(seen.whole(seen.frames)[i], row, tensor.batch)])
     session.close()
     half = seen.frames // 2
     order = [int(r) for r in rng.integers(0, size, size)]
@@ -348,7 +360,7 @@ def rows(subject, seen, rng):
     mixed = [np.take(x, order, t.batch) if t.batch >= 0 else x for t, x in zip(subject.model.inputs, seen.inputs)]
     got = subject.joined(run_calls(subject, session, mixed, random_calls(rng, seen.frames - half, subject.chunk), rng, half))
     want = [np.take(w, order, t.batch) for w, t in zip(seen.whole(seen.frames, half), subject.model.outputs)]
-    expect_bits(f"rows {order} after {half} frames", got, want)
+    expect_bits(subject, f"rows {order} after {half} frames", got, want)
     session.close()
     return True
 
@@ -366,5 +378,5 @@ def sessions(subject, seen, rng):
             line[3].append(line[0].feed(n, subject.cut(seen.inputs, line[2], line[2] + n)))
             line[2] += n
     for session, _, _, parts in lines:
-        expect_bits("sessions in turns", subject.joined(parts + [session.finish()]), seen.whole(seen.frames))
+        expect_bits(subject, "sessions in turns", subject.joined(parts + [session.finish()]), seen.whole(seen.frames))
         session.close()
