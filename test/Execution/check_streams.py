@@ -283,7 +283,7 @@ def step_of_a_recurrence(b, t):
         one=np.array([1]))
 
 
-@case(same_bits=False)
+@case()
 def step_with_a_shift_register(b, t):
     return Step(t, {"conv.0": "new_conv.0", "ssm.0": "new_ssm.0"}, [
         node("Transpose", "x", "xt", perm=[0, 2, 1]), node("Concat", "conv.0,xt", "window", axis=2),
