@@ -1,0 +1,216 @@
+"""Checks the laws of streams on random graphs of time ops, and on model files.
+
+Usage: check_stream_laws.py ITERA_COMPILE [MODEL.onnx...] [--seed=0] [--count=40]
+           [--only=SEED,...] [--cache-dir=DIR] [--opt-level=N] [--shrink]
+
+Each graph is compiled once, at one length, and its stream is held against
+numpy at every length; onnx.reference says whether numpy is right. A graph that
+the compiler refuses to stream is counted, by reason; the reason has to name a
+node. A wrong result is a failure.
+"""
+
+import argparse
+import collections
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import traceback
+
+import numpy as np
+import onnx
+from onnx.reference import ReferenceEvaluator
+
+import stream_laws as laws
+from random_graphs import Generator, example_length
+from stream_host import Broken, Model, ModelError
+from stream_worker import Worker
+
+REASON = re.compile(r"(node '.+' \((.+?)\) )?(.*)")
+
+
+class Bench:
+    """Compiles into a folder, and remembers what happened."""
+
+    def __init__(self, options, folder):
+        self.options, self.folder, self.worker = options, folder, Worker()
+        self.count = 0
+        self.streamed, self.refused, self.failed, self.notes = 0, collections.Counter(), [], collections.Counter()
+
+    def compile(self, model, *flags):
+        """The loaded artefact."""
+        self.count += 1
+        stem = os.path.join(self.folder, f"m{self.count}")
+        if not isinstance(model, str):
+            onnx.save(model, stem + ".onnx")
+            model = stem + ".onnx"
+        done = subprocess.run([self.options.compiler, model, "-o", stem + ".so", "--name=m", *flags,
+                               f"--opt-level={self.options.opt_level}", f"--cache-dir={self.options.cache_dir}"],
+                              capture_output=True, text=True)
+        if done.returncode:
+            raise Broken(f"itera-compile failed: {done.stderr.strip()[-2000:]}")
+        return Model(stem + ".so")
+
+    def refuse(self, model, name):
+        """A model that does not stream: for a reason that names a node."""
+        _, op, why = REASON.fullmatch(model.problem).groups()
+        if not op:
+            raise Broken(f"the reason names no node: {why}")
+        self.refused[op + ": " + re.sub(r"\d+", "N", why)] += 1
+        if self.options.verbose:
+            print(f"{name}: refused, {model.problem}")
+
+
+def last_needed(recipe, rng, frames):
+    """For each frame of each output the last input frame that changes it."""
+    inputs = recipe.random_inputs(rng, frames, 1)
+    roles = [recipe.values[i][0].layout for i in recipe.inputs]
+    base = recipe.compute(inputs)
+    last = [np.full(y.shape["BTC".index("T") if layout == "BTC" else 2], -1) if layout != "BC" else None
+            for y, (_, layout) in zip(base, recipe.outputs)]
+    for scale in (0.1, 1, -1, 3, -3):
+        changed = []
+        for x, layout in zip(inputs, roles):
+            x = np.repeat(x.astype(np.float64), frames, 0)
+            if layout != "BC":
+                view = x.transpose(0, 2, 1) if layout == "BTC" else x
+                at = np.arange(frames)
+                view[at, :, at] += scale * rng.uniform(0.5, 1.5, view.shape[:2])
+            changed.append(x)
+        for i, (y, (_, layout)) in enumerate(zip(recipe.compute(changed), recipe.outputs)):
+            if layout == "BC":
+                continue
+            differs = (y != base[i]).any(2 if layout == "BTC" else 1)
+            for frame in range(differs.shape[1]):
+                rows = np.flatnonzero(differs[:, frame])
+                if rows.size:
+                    last[i][frame] = max(last[i][frame], rows[-1])
+    return last
+
+
+def expected_counts(recipe, frames, measured):
+    """Per output, frames that every stream has that is not shorter than t."""
+    totals, after = [], None
+    for t in range(measured, -1, -1):
+        lengths = recipe.lengths(t)
+        after = [lengths[v] for v, _ in recipe.outputs] if lengths else after
+        totals.append(after)
+    totals.reverse()
+    return [[totals[t][i] for t in range(frames + 1)] for i in range(len(recipe.outputs))]
+
+
+def check_against_onnx(recipe, frames, rng):
+    inputs = recipe.random_inputs(rng, frames)
+    feed = {f"in{i}": x.astype(np.float64) for i, x in enumerate(inputs)}
+    got = ReferenceEvaluator(recipe.onnx(frames, np.float64)).run(None, feed)
+    laws.expect_close("onnx.reference", got, recipe.compute(inputs), 1e-5)
+
+
+def check_laws(bench, subject, rng, compiled, recipe=None):
+    worker, effort = bench.worker, bench.options.effort
+    seen = laws.equivalence(subject, rng)
+    laws.forward(subject, seen, sorted({0, 1, compiled, compiled + 1, seen.frames}), compiled)
+    laws.split(subject, seen, rng, 3 * effort)
+    laws.poison(subject, seen, rng)
+    laws.reset(subject, seen, rng)
+    laws.restore(subject, seen, rng, worker)
+    laws.sessions(subject, seen, rng)
+    laws.rows(subject, seen, rng)
+    if recipe:
+        measured = next(t for t in range(120, 0, -1) if recipe.lengths(t))
+        frames = min(measured // 2, seen.frames)
+        laws.tightness(subject, last_needed(recipe, rng, measured), expected_counts(recipe, frames, measured), frames)
+
+
+def check_recipe(bench, recipe, seed):
+    """True if it streams."""
+    rng = np.random.default_rng([seed, 1])
+    frames = example_length(recipe)
+    check_against_onnx(recipe, frames, rng)
+    chunk = int(rng.choice([4, 6, 8, 16]))
+    dims = [f"--time-dim=in{k}={recipe.values[i][0].layout.index('T')}" for k, i in enumerate(recipe.inputs)
+            if recipe.values[i][0].layout != "BC"]
+    model = bench.compile(recipe.onnx(frames), f"--chunk={chunk}", *dims)
+    if not model.streams:
+        session = model.session()
+        inputs = recipe.random_inputs(rng, frames)
+        laws.expect_close("forward", session.forward(inputs), recipe.compute(inputs), 1e-4)
+        session.close()
+        bench.refuse(model, f"seed {seed}")
+        return False
+    subject = laws.Subject(f"seed {seed}", model, lambda rng, n: recipe.random_inputs(rng, n), recipe.compute,
+                           lambda n: recipe.lengths(n) is not None, chunk, longest=max(3 * chunk + 20, frames + 8))
+    check_laws(bench, subject, rng, frames, recipe)
+    bench.notes.update(set(subject.notes))
+    return True
+
+
+def attempt(bench, recipe, seed):
+    """What is wrong with this recipe, or None; and whether it streams."""
+    try:
+        return None, check_recipe(bench, recipe, seed)
+    except (Broken, ModelError) as error:
+        return str(error), None
+    except Exception:
+        return traceback.format_exc(), None
+
+
+def shrink(bench, recipe, seed):
+    """A smaller recipe that fails, too."""
+    from shrink_graphs import smaller
+    while True:
+        for candidate in smaller(recipe):
+            if example_length(candidate) is not None and attempt(bench, candidate, seed)[0]:
+                recipe = candidate
+                break
+        else:
+            return recipe
+
+
+def check_random_graphs(bench):
+    options = bench.options
+    seeds = options.only or range(options.seed, options.seed + options.count)
+    for seed in seeds:
+        recipe = Generator(seed).make()
+        if options.verbose:
+            print(f"seed {seed}: {example_length(recipe)} frames\n{recipe}", flush=True)
+        problem, streams = attempt(bench, recipe, seed)
+        bench.streamed += bool(streams)
+        if problem:
+            bench.failed.append(seed)
+            if options.shrink:
+                recipe = shrink(bench, recipe, seed)
+                problem = attempt(bench, recipe, seed)[0] or problem
+            print(f"seed {seed}: {problem}\n{recipe}\n{example_length(recipe)} frames", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("compiler")
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--only", type=lambda text: [int(s) for s in text.split(",")])
+    parser.add_argument("--cache-dir")
+    parser.add_argument("--opt-level", type=int, default=2)
+    parser.add_argument("--effort", type=int, default=1)
+    parser.add_argument("--shrink", action="store_true")
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if options.cache_dir is None:
+            options.cache_dir = os.path.join(folder, "cache")
+        bench = Bench(options, folder)
+        check_random_graphs(bench)
+        bench.worker.close()
+    print(f"random graphs: {bench.streamed} streamed, {bench.refused.total()} refused, {len(bench.failed)} failed")
+    for reason, count in bench.refused.most_common():
+        print(f"  refused {count}: {reason}")
+    for note, count in bench.notes.most_common():
+        print(f"  note {count}: {note}")
+    if bench.failed:
+        sys.exit(f"failed: --only={','.join(map(str, bench.failed))}")
+
+
+main()

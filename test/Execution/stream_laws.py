@@ -1,0 +1,370 @@
+"""The laws of streams, each as a check of one compiled model.
+
+A Subject is a compiled model with what is known of it from elsewhere. Observed
+is one run of it in steps, with what finish would have given after each of them:
+that fixes every output of every length, and all other ways to feed the same
+frames are held against it, bit by bit.
+"""
+
+import numpy as np
+
+import stream_host as host
+from stream_host import Broken, ModelError, STREAM
+
+
+class Subject:
+    """model: a loaded artefact. make_inputs(rng, frames): all its inputs.
+    oracle(inputs): the outputs in double precision, or None. exists(frames):
+    whether the source model means anything at this length."""
+
+    def __init__(self, name, model, make_inputs, oracle=None, exists=None, chunk=64, tolerance=1e-4, longest=80):
+        self.name, self.model, self.make_inputs, self.oracle = name, model, make_inputs, oracle
+        self.exists = exists or (lambda frames: True)
+        self.chunk, self.tolerance, self.longest = chunk, tolerance, longest
+        self.notes = []
+
+    def cut(self, inputs, first, end):
+        """The frames from first to end of what is streamed."""
+        return [t.take(x, first, end) if t.role == STREAM else x for t, x in zip(self.model.inputs, inputs)]
+
+    def begin(self, session, inputs):
+        """Begins, where a stream of this model has to."""
+        if any(t.role in (host.STATIC, host.INITIAL_STATE) for t in self.model.inputs):
+            session.begin(inputs)
+        return session
+
+    def start(self, inputs):
+        return self.begin(self.model.session(), inputs)
+
+    def joined(self, parts):
+        """Outputs out of the pieces of several calls and the end."""
+        results = []
+        for i, tensor in enumerate(self.model.outputs):
+            if tensor.role == STREAM:
+                results.append(np.concatenate([p[i] for p in parts], tensor.time))
+            else:
+                results.append(parts[-1][i])
+        return results
+
+
+def same_bits(a, b):
+    return a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def expect_bits(what, got, want):
+    for i, (a, b) in enumerate(zip(got, want)):
+        if a is None and b is None:
+            continue
+        if a.shape != b.shape:
+            raise Broken(f"{what}: output {i} is {a.shape} instead of {b.shape}")
+        if not same_bits(a, b):
+            with np.errstate(invalid="ignore"):
+                difference = np.abs(a.astype(np.float64) - b.astype(np.float64))
+            raise Broken(f"{what}: output {i} differs by {np.nanmax(difference, initial=0):.3g} "
+                         f"in {(a != b).sum()} of {a.size} values, first at {tuple(np.argwhere(a != b)[0])}")
+
+
+def expect_close(what, got, want, tolerance):
+    for i, (a, b) in enumerate(zip(got, want)):
+        if a.shape != b.shape:
+            raise Broken(f"{what}: output {i} is {a.shape} instead of {b.shape}")
+        bound = tolerance * (1 + np.abs(b).max(initial=0))
+        difference = np.abs(a.astype(np.float64) - b)
+        if not (difference <= bound).all():
+            bad = np.argwhere(~(difference <= bound))
+            raise Broken(f"{what}: output {i} {a.shape} differs by {difference.max():.3g} from {np.abs(b).max():.3g}, "
+                         f"in {len(bad)} values, first at {tuple(bad[0])}")
+
+
+class Observed:
+    """A stream in steps of `inputs`, as long as the model allows."""
+
+    def __init__(self, subject, inputs, frames):
+        self.subject, self.inputs = subject, inputs
+        session = subject.start(inputs)
+        self.ends, self.pieces, self.blobs = [session.peek()], [], [session.save()]
+        self.fresh = self.blobs[0]
+        for t in range(frames):
+            try:
+                self.pieces.append(session.feed(1, subject.cut(inputs, t, t + 1), step=True))
+            except ModelError as error:
+                if error.status != host.END_OF_POSITIONS:
+                    raise
+                if session.save() != self.blobs[-1]:
+                    raise Broken("a step after the last position changed the state")
+                break
+            session.state_check()
+            self.blobs.append(session.save())
+            self.ends.append(session.peek())
+            if session.save() != self.blobs[-1]:
+                raise Broken(f"peek after {t + 1} frames changed the state")
+        self.frames = len(self.pieces)
+        expect_bits("finish instead of peek", session.finish(), self.ends[-1])
+        session.close()
+
+    def whole(self, frames, first=0):
+        """What a stream of so many frames gives, without the first calls."""
+        return self.subject.joined(self.pieces[first:frames] + [self.ends[frames]])
+
+    def counts(self, frames):
+        """Frames of each output that have come after so many fed."""
+        return [sum(p[i].shape[t.time] for p in self.pieces[:frames]) if t.role == STREAM else 0
+                for i, t in enumerate(self.subject.model.outputs)]
+
+
+def equivalence(subject, rng):
+    """Law 1: steps and finish are forward, at every length."""
+    inputs = subject.make_inputs(rng, subject.longest)
+    seen = Observed(subject, inputs, subject.longest)
+    for frames in range(seen.frames + 1):
+        whole = seen.whole(frames)
+        for i, tensor in enumerate(subject.model.outputs):
+            if tensor.role == STREAM and whole[i].shape[tensor.time] != subject.model.total(frames, i):
+                raise Broken(f"{frames} frames: output {i} has {whole[i].shape[tensor.time]} frames, "
+                             f"but frames_total says {subject.model.total(frames, i)}")
+        if subject.oracle and subject.exists(frames):
+            expect_close(f"{frames} frames in steps", whole, subject.oracle(subject.cut(inputs, 0, frames)), subject.tolerance)
+    return seen
+
+
+def forward(subject, seen, lengths, compiled):
+    """Law 1: forward of the artefact. At the file's own length the whole graph
+    may run, whose sums may be in another order: a note, not a failure."""
+    for frames in lengths:
+        if frames > seen.frames:
+            continue
+        session = subject.model.session()
+        got = session.forward(subject.cut(seen.inputs, 0, frames), frames)
+        want = seen.whole(frames)
+        if frames == compiled:
+            if subject.exists(frames):
+                expect_close(f"forward of {frames} frames", got, [w.astype(np.float64) for w in want], subject.tolerance)
+            if not all(same_bits(a, b) for a, b in zip(got, want)):
+                subject.notes.append("forward at the file's length has other bits than steps")
+        else:
+            expect_bits(f"forward of {frames} frames", got, want)
+        again = session.forward(subject.cut(seen.inputs, 0, frames), frames)
+        expect_bits(f"forward of {frames} frames, again", again, got)
+        session.close()
+
+
+def random_calls(rng, frames, chunk):
+    sizes = [0, 1, 1, 2, 3, max(1, chunk - 1), chunk, chunk + 1, 3 * chunk + 2]
+    calls, left = [], frames
+    while left > 0:
+        calls.append(min(left, int(rng.choice(sizes)) if rng.random() < 0.8 else int(rng.integers(1, frames + 1))))
+        left -= calls[-1]
+    return calls
+
+
+def run_calls(subject, session, inputs, calls, rng, at=0):
+    """The pieces of these calls, and of finish."""
+    parts = []
+    for n in calls:
+        parts.append(session.feed(n, subject.cut(inputs, at, at + n), spare=int(rng.integers(0, 3)),
+                                  step=n == 1 and rng.random() < 0.5))
+        at += n
+    return parts + [session.finish(spare=int(rng.integers(0, 3)))]
+
+
+def split(subject, seen, rng, runs):
+    """Law 2: any partition gives the same bits, and the same counts."""
+    for _ in range(runs):
+        frames = int(rng.integers(0, seen.frames + 1)) if rng.random() < 0.5 else seen.frames
+        calls = random_calls(rng, frames, subject.chunk)
+        session = subject.start(seen.inputs)
+        at, parts = 0, []
+        for n in calls:
+            ahead = [session.api.frames_after(session.handle, frames - at, i) for i in range(len(subject.model.outputs))]
+            for i, (now, later) in enumerate(zip(seen.counts(at), seen.counts(frames))):
+                if ahead[i] != later - now:
+                    raise Broken(f"frames_after({frames - at}) at {at} is {ahead[i]}, but steps gave {later - now}")
+            parts.append(session.feed(n, subject.cut(seen.inputs, at, at + n), spare=int(rng.integers(0, 3))))
+            at += n
+            if session.save() != seen.blobs[at]:
+                subject.notes.append("states after chunks have other bits than after steps")
+        parts.append(session.finish())
+        session.close()
+        expect_bits(f"calls of {calls}", subject.joined(parts), seen.whole(frames))
+
+
+def poison(subject, seen, rng):
+    """Law 3: frames that come later are not looked at, nor do they stay after
+    a reset; and law 6 after a history of NaN."""
+    floats = [t.role == STREAM and t.dtype.kind == "f" for t in subject.model.inputs]
+    if not any(floats) or not seen.frames:
+        return
+    session = subject.start(seen.inputs)
+    for real in sorted({int(r) for r in rng.integers(0, seen.frames, 4)} | {0}):
+        total = min(seen.frames, real + 2 * subject.chunk + 1)
+        dirty = []
+        for tensor, x, is_float in zip(subject.model.inputs, subject.cut(seen.inputs, 0, total), floats):
+            if is_float:
+                x = x.copy()
+                tensor.take(x, real, total)[...] = np.nan
+            dirty.append(x)
+        got = session.feed(total, subject.cut(dirty, 0, total))
+        for i, (tensor, count) in enumerate(zip(subject.model.outputs, seen.counts(real))):
+            if tensor.role == STREAM and real:
+                clean = subject.joined(seen.pieces[:real])[i]
+                if not same_bits(tensor.take(got[i], 0, count), clean):
+                    raise Broken(f"output {i}: NaN from frame {real} on reached the {count} frames that were out before")
+        if rng.random() < 0.5:
+            session.finish()
+        session.reset()
+        if session.save() != seen.fresh:
+            raise Broken(f"reset after {real} frames and NaN is not a new session")
+    expect_bits("after NaN and reset", subject.joined(run_calls(
+        subject, session, seen.inputs, random_calls(rng, seen.frames, subject.chunk), rng)), seen.whole(seen.frames))
+    session.close()
+
+
+def reset(subject, seen, rng):
+    """Law 6: after any history a reset session is a new one."""
+    session = subject.start(seen.inputs)
+    for _ in range(4):
+        frames = int(rng.integers(0, seen.frames + 1))
+        at = 0
+        for n in random_calls(rng, frames, subject.chunk):
+            session.feed(n, subject.cut(seen.inputs, at, at + n))
+            at += n
+        history = rng.integers(4)
+        if history == 1:
+            session.finish()
+            for call in (lambda: session.feed(0, subject.cut(seen.inputs, 0, 0)), session.finish):
+                try:
+                    call()
+                except ModelError as error:
+                    if error.status != host.OUT_OF_ORDER:
+                        raise
+                else:
+                    raise Broken("a call after finish succeeded")
+        elif history == 2:
+            status = session.api.prefill(session.handle, 1, None, None, 99, None, None, 99, None)
+            if status != host.INVALID_ARGUMENT or session.save() != seen.blobs[at]:
+                raise Broken(f"a wrong call gave {status}, or changed the state")
+        elif history == 3:
+            session.forward(subject.cut(seen.inputs, 0, frames), frames)
+        session.reset()
+        if session.save() != seen.fresh or session.position != 0:
+            raise Broken(f"reset after {frames} frames is not a new session (history {history})")
+    session.close()
+
+
+def restore(subject, seen, rng, worker):
+    """Law 7 and 9: a blob is all that a stream is, also in another process."""
+    other = subject.start(subject.make_inputs(rng, 1))
+    jobs = []
+    points = sorted({int(p) for p in rng.integers(0, seen.frames + 1, 8)} | {0, min(1, seen.frames), seen.frames})
+    for at in points:
+        calls = random_calls(rng, min(seen.frames - at, 2 * subject.chunk + 9), subject.chunk)
+        end = at + sum(calls)
+        want = seen.whole(end, at)
+        other.load(seen.blobs[at])
+        if other.save() != seen.blobs[at] or other.position != at:
+            raise Broken(f"save after load at {at} is another blob")
+        clone = other.clone()
+        expect_bits(f"loaded at {at}", subject.joined(run_calls(subject, other, seen.inputs, calls, rng, at)), want)
+        if clone.save() != seen.blobs[at]:
+            raise Broken(f"a clone at {at} is not where its original was")
+        expect_bits(f"cloned at {at}", subject.joined(run_calls(subject, clone, seen.inputs, calls, rng, at)), want)
+        clone.close()
+        jobs.append((at, calls, want))
+    bad = bytearray(seen.blobs[-1])
+    bad[int(rng.integers(len(bad)))] ^= 0x10
+    before = other.save()
+    try:
+        other.load(bytes(bad))
+    except ModelError as error:
+        if error.status != host.BAD_STATE or other.save() != before:
+            raise Broken(f"a damaged blob gave {error.status}, or changed the state") from error
+    else:
+        raise Broken("a damaged blob was loaded")
+    other.close()
+    if not worker:
+        return
+    results = worker.run(subject.model.path, [
+        (seen.blobs[at], [(n, subject.cut(seen.inputs, at + sum(calls[:k]), at + sum(calls[: k + 1])))
+                          for k, n in enumerate(calls)]) for at, calls, _ in jobs])
+    for (at, _, want), parts in zip(jobs, results):
+        expect_bits(f"loaded at {at} by another process", subject.joined(parts), want)
+
+
+def tightness(subject, last_needed, totals, longest):
+    """Law 4: after each t the most frames have come that may. last_needed[i][j]
+    is the last input frame that frame j of output i depends on, -1 for none."""
+    session = subject.model.session()
+    for i, tensor in enumerate(subject.model.outputs):
+        if tensor.role != STREAM:
+            continue
+        for t in range(1, longest + 1):
+            got = session.api.frames_after(session.handle, t, i)
+            known = 0
+            while known < min(totals[i][t:]) and last_needed[i][known] < t:
+                known += 1
+            stated = max(0, (t - 1 - tensor.latency) * tensor.frames // tensor.period + 1)
+            if got > known:
+                raise Broken(f"output {i}: {got} frames after {t}, but only {known} can be known")
+            if got < known:
+                raise Broken(f"output {i}: {got} frames after {t}, but {known} are known")
+            if tensor.frames == 1 and got != min(stated, got):
+                raise Broken(f"output {i}: {got} frames after {t}, but latency {tensor.latency} says {stated}")
+    session.close()
+
+
+def rows(subject, seen, rng):
+    """Law 8: rows of a batch do not see each other, and change places."""
+    tensors = [t for t in subject.model.inputs + subject.model.outputs]
+    batch = {t.shape[t.batch] for t in tensors if t.batch >= 0}
+    if len(batch) != 1 or any(t.batch < 0 for t in subject.model.outputs) or batch == {1}:
+        return False
+    size = batch.pop()
+    row = int(rng.integers(size))
+    dirty = []
+    for tensor, x in zip(subject.model.inputs, seen.inputs):
+        if tensor.batch >= 0 and tensor.dtype.kind == "f":
+            keep = x
+            x = np.full_like(x, np.nan)
+            at = (slice(None),) * tensor.batch + (row,)
+            x[at] = keep[at]
+        dirty.append(x)
+    session = subject.start(dirty)
+    got = subject.joined(run_calls(subject, session, dirty, random_calls(rng, seen.frames, subject.chunk), rng))
+    for i, tensor in enumerate(subject.model.outputs):
+        if not same_bits(np.take(got[i], row, tensor.batch), np.take(seen.whole(seen.frames)[i], row, tensor.batch)):
+            raise Broken(f"output {i}: NaN in other rows reached row {row}")
+    session.close()
+    half = seen.frames // 2
+    order = [int(r) for r in rng.integers(0, size, size)]
+    session = subject.start(seen.inputs)
+    session.load(seen.blobs[half])
+    try:
+        session.reorder(order)
+    except ModelError as error:
+        if error.status != host.UNSUPPORTED:
+            raise
+        session.close()
+        return False
+    mixed = [np.take(x, order, t.batch) if t.batch >= 0 else x for t, x in zip(subject.model.inputs, seen.inputs)]
+    got = subject.joined(run_calls(subject, session, mixed, random_calls(rng, seen.frames - half, subject.chunk), rng, half))
+    want = [np.take(w, order, t.batch) for w, t in zip(seen.whole(seen.frames, half), subject.model.outputs)]
+    expect_bits(f"rows {order} after {half} frames", got, want)
+    session.close()
+    return True
+
+
+def sessions(subject, seen, rng):
+    """Law 8: sessions that take turns do not see each other."""
+    lines = []
+    for _ in range(3):
+        calls = random_calls(rng, seen.frames, subject.chunk)
+        lines.append([subject.start(seen.inputs), calls, 0, []])
+    while any(line[1] for line in lines):
+        line = lines[rng.integers(len(lines))]
+        if line[1]:
+            n = line[1].pop(0)
+            line[3].append(line[0].feed(n, subject.cut(seen.inputs, line[2], line[2] + n)))
+            line[2] += n
+    for session, _, _, parts in lines:
+        expect_bits("sessions in turns", subject.joined(parts + [session.finish()]), seen.whole(seen.frames))
+        session.close()
