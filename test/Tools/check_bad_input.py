@@ -266,6 +266,78 @@ def output_over_model(folder):
     return path, ["-o", path]
 
 
+def sequence(op="CumSum", **attributes):
+    """A model whose node 'sums' works along dimension 1 of x."""
+    axis = numpy_helper.from_array(np.int64(1), "axis")
+    nodes = [helper.make_node(op, ["x", "axis"] if op == "CumSum" else ["x"], ["y"], name="sums", **attributes),
+             helper.make_node("CumSum", ["x", "axis"], ["z"])]
+    return model(nodes, [tensor("x", [2, 8, 4]), tensor("h", [4])], [tensor("y", [2, 8, 4]), tensor("z", [2, 8, 4])],
+                 [axis])
+
+
+@case("the model cannot stream: node 'sums' (ssm.cumsum) runs backward in time, so its first frame needs the last one")
+def stream_of_a_backward_sum(folder):
+    return save(sequence(reverse=1), folder), ["--stream=required"]
+
+
+@case("the model cannot stream: node 'sums' (linalg.softmax) normalises over time")
+def stream_of_a_softmax_over_time(folder):
+    return save(sequence("Softmax", axis=1), folder), ["--stream=required"]
+
+
+@case("the model cannot stream: nothing in it says which dimension of its inputs is time; give it by --time-dim")
+def stream_without_time(folder):
+    return save(simple(), folder), ["--stream=required"]
+
+
+@case("--stream=required: needs --opt-level=2")
+def stream_of_the_plain_lowering(folder):
+    return save(sequence(), folder), ["--stream=required", "--opt-level=0"]
+
+
+@case("expected --time-dim to be NAME=DIM, but got 'bad'")
+def time_dim_without_a_number(folder):
+    return save(sequence(), folder), ["--time-dim=bad"]
+
+
+@case("--time-dim: the model has no input 'q'")
+def time_dim_of_nothing(folder):
+    return save(sequence(), folder), ["--time-dim=q=0"]
+
+
+@case("expected --time-dim to name one of the 3 dimensions of input 'x', but got 3")
+def time_dim_out_of_range(folder):
+    return save(sequence(), folder), ["--time-dim=x=3"]
+
+
+@case("--state a=b: the model has no input 'a'")
+def state_of_nothing(folder):
+    return save(sequence(), folder), ["--state=a=b"]
+
+
+@case("--state h=y: expected the two to have one type, but got")
+def state_of_another_type(folder):
+    return save(sequence(), folder), ["--state=h=y"]
+
+
+@case("--chunk=0: expected 1 to 1048576 frames")
+def empty_chunk(folder):
+    return save(sequence(), folder), ["--chunk=0"]
+
+
+@case("--chunk=-1: expected 1 to 1048576 frames")
+def negative_chunk(folder):
+    return save(sequence(), folder), ["--chunk=-1"]
+
+
+@case("output 'y' needs 2 frames ahead, more than --max-lookahead=1")
+def too_much_lookahead(folder):
+    weight = numpy_helper.from_array(np.ones((4, 4, 5), np.float32), "w")
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[2, 2])
+    made = model([node], [tensor("x", [1, 4, 8])], [tensor("y", [1, 4, 8])], [weight])
+    return save(made, folder), ["--stream=required", "--max-lookahead=1"]
+
+
 def files_in(folder):
     return {os.path.join(d, f) for d, _, names in os.walk(folder) for f in names}
 

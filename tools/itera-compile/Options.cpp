@@ -221,7 +221,10 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.states.assign(flags.states.begin(), flags.states.end());
   options.chunk = flags.chunk;
   options.maxLookahead = flags.maxLookahead;
-  if (flags.chunk < 0 || flags.chunk > (1 << 20))
+  if (flags.optLevel == 0 && flags.stream == StreamKind::required)
+    return createStringError("--stream=required: needs --opt-level=2");
+  if (flags.chunk.getNumOccurrences() &&
+      (flags.chunk < 1 || flags.chunk > (1 << 20)))
     return createStringError("--chunk=%lld: expected 1 to 1048576 frames",
                              static_cast<long long>(flags.chunk));
   options.jobs =

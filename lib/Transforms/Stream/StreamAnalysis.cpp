@@ -72,15 +72,22 @@ LogicalResult StreamAnalysis::run(ArrayRef<std::optional<TimeDim>> inputs) {
   for (Operation &op : sequence.getBody().front().without_terminator())
     if (rules.contains(&op) && failed(needHistories(&op)))
       return failure();
-  for (Value output : sequence.front().getTerminator()->getOperands())
-    if (get(output).kind == ValueTime::frames &&
-        get(output).available.lookahead < 0) {
-      // Frames that are known before the first input wait for it.
-      if (get(output).available.stride != 1)
-        return fail(nullptr, "an output has frames before its first input");
-      int64_t &depth = history[output];
-      depth = std::max(depth, 1 - get(output).available.lookahead);
-    }
+  for (Value output : sequence.front().getTerminator()->getOperands()) {
+    if (get(output).kind != ValueTime::frames)
+      continue;
+    const Availability &value = get(output).available;
+    if (!value.time.isWhole())
+      return fail(output.getDefiningOp(),
+                  "gives an output whose time is a part of a dimension");
+    if (value.lookahead >= 0)
+      continue;
+    // Frames that are known before the first input wait for it.
+    if (value.stride != 1)
+      return fail(output.getDefiningOp(),
+                  "gives an output frames before its first input");
+    int64_t &depth = history[output];
+    depth = std::max(depth, 1 - value.lookahead);
+  }
   return success();
 }
 
@@ -126,6 +133,7 @@ LogicalResult StreamAnalysis::findRates() {
 
 void StreamAnalysis::findRegions() {
   unsigned region = 0;
+  bool interrupted = true; // the last op is of region 0
   Availability last;
   for (Operation &op : sequence.getBody().front()) {
     auto it = available.find(&op);
@@ -140,10 +148,12 @@ void StreamAnalysis::findRegions() {
     // Without an end to wait for, what comes always is one region.
     if (flushFrames == 0 && comesAlways(value)) {
       regions[&op] = 0;
+      interrupted = true;
       continue;
     }
-    if (!same || region == 0)
+    if (!same || interrupted)
       ++region;
+    interrupted = false;
     regions[&op] = region;
     last = value;
   }

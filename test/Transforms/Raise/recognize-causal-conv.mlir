@@ -68,3 +68,25 @@ func.func @no_causal(%x: tensor<1x8x16xf32>, %w: tensor<8x1x3xf32>, %v: tensor<1
       pads_low = array<i64: 2>, strides = array<i64: 1>} : tensor<1x8x16xf32>, tensor<16x1x3xf32> -> tensor<1x16x16xf32>
   return %0, %1, %2 : tensor<1x8x16xf32>, tensor<1x8x16xf32>, tensor<1x16x16xf32>
 }
+
+// -----
+
+// A bias that was added behind the convolution is taken in, and the silu
+// behind it. A second use of the sum without bias keeps the two apart.
+// CHECK-LABEL: func @bias
+// CHECK: ssm.causal_conv1d %arg0, %arg1 bias(%arg2 : tensor<8xf32>) silu
+// CHECK-NOT: arith.addf
+// CHECK: %[[C:.*]] = ssm.causal_conv1d %arg0, %arg1 none
+// CHECK: math.tanh %[[C]]
+// CHECK: arith.addf %[[C]]
+func.func @bias(%x: tensor<2x16x8xf32>, %w: tensor<8x4xf32>, %b: tensor<8xf32>) -> (tensor<2x16x8xf32>, tensor<2x16x8xf32>, tensor<2x16x8xf32>) {
+  %e = tensor.empty() : tensor<2x16x8xf32>
+  %wide = linalg.broadcast ins(%b : tensor<8xf32>) outs(%e : tensor<2x16x8xf32>) dimensions = [0, 1]
+  %c = ssm.causal_conv1d %x, %w none : tensor<2x16x8xf32>, tensor<8x4xf32>
+  %s = arith.addf %wide, %c : tensor<2x16x8xf32>
+  %y = ssm.silu %s : tensor<2x16x8xf32>
+  %c2 = ssm.causal_conv1d %x, %w none : tensor<2x16x8xf32>, tensor<8x4xf32>
+  %t2 = math.tanh %c2 : tensor<2x16x8xf32>
+  %s2 = arith.addf %c2, %wide : tensor<2x16x8xf32>
+  return %y, %t2, %s2 : tensor<2x16x8xf32>, tensor<2x16x8xf32>, tensor<2x16x8xf32>
+}
