@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/IR/IRMapping.h"
@@ -198,8 +199,17 @@ struct FormKernels : itera::impl::FormKernelsPassBase<FormKernels> {
     ModuleOp module = getOperation();
     SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
     for (func::FuncOp function : functions)
-      if (!function.isExternal() && llvm::hasSingleElement(function.getBody()))
+      if (!function.isExternal() && llvm::hasSingleElement(function.getBody())) {
         formKernels(module, function.getBody().front());
+        // What a stream does at some positions only. It must become kernels
+        // as it does in a chunk, so that its rounding is the same.
+        SmallVector<scf::IfOp> choices;
+        function.walk([&](scf::IfOp choice) { choices.push_back(choice); });
+        for (scf::IfOp choice : choices)
+          for (Region &region : choice->getRegions())
+            if (!region.empty())
+              formKernels(module, region.front());
+      }
   }
 
   void formKernels(ModuleOp module, Block &block) {
