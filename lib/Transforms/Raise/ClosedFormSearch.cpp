@@ -109,9 +109,30 @@ SmallVector<DecayGroup> ClosedFormSearch::findGroups() {
   }
   SmallVector<DecayGroup> result;
   for (auto &[decay, group] : groups)
-    if (group.sumsTime)
+    if (group.sumsTime || multipliesShifted(group))
       result.push_back(std::move(group));
   return result;
+}
+
+/// A scan of logarithmic depth multiplies decays with decays shifted in time.
+bool ClosedFormSearch::multipliesShifted(const DecayGroup &group) {
+  follow(group);
+  auto isShifted = [&](Value value) {
+    while (Operation *op = value.getDefiningOp()) {
+      if (isa<tensor::PadOp, tensor::ConcatOp>(op))
+        return true;
+      if (!isa<tensor::ExtractSliceOp>(op))
+        return false;
+      value = op->getOperand(0);
+    }
+    return false;
+  };
+  return llvm::any_of(followedOps, [&](Operation *op) {
+    return isa<arith::MulFOp>(op) &&
+           llvm::all_of(op->getOperands(),
+                        [&](Value factor) { return followed.contains(factor); }) &&
+           llvm::any_of(op->getOperands(), isShifted);
+  });
 }
 
 //===----------------------------------------------------------------------===//

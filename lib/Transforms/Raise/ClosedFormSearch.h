@@ -2,7 +2,8 @@
 // Where in a function a recurrence may be computed by a closed form.
 //
 // All closed forms multiply by exponentials of sums of one sequence, the
-// logarithm of the decay. From these exponentials everything that is computed
+// logarithm of the decay, or by products of exponentials that are shifted in
+// time. From these exponentials everything that is computed
 // by region ops is followed downward; a value through which all of that goes on
 // its way to some reader below is a candidate for the recurrence's result.
 
@@ -29,7 +30,7 @@ class ClosedFormSearch {
 public:
   explicit ClosedFormSearch(mlir::Block &block);
 
-  /// The groups of the block that sum over time, in program order.
+  /// The groups of the block that sum over time or shift, in program order.
   llvm::SmallVector<DecayGroup> findGroups();
   /// Follows the group downward. The candidates, in program order.
   llvm::SmallVector<mlir::Value> findCandidates(const DecayGroup &group);
@@ -48,6 +49,7 @@ private:
   bool isConstant(mlir::Value value) const { return constants.contains(value); }
   bool isMask(mlir::Value value);
   bool walkCone(mlir::Operation *exp, DecayGroup &group);
+  bool multipliesShifted(const DecayGroup &group);
   void follow(const DecayGroup &group);
   bool cutAbove(mlir::Value value, const DecayGroup &group,
                 const llvm::DenseSet<mlir::Value> &inside, CutRegion &region,
