@@ -3,9 +3,9 @@
 //
 // All closed forms multiply by exponentials of sums of one sequence, the
 // logarithm of the decay, or by products of exponentials that are shifted in
-// time. From these exponentials everything that is computed
-// by region ops is followed downward; a value through which all of that goes on
-// its way to some reader below is a candidate for the recurrence's result.
+// time. From these exponentials everything that is computed by region ops is
+// followed downward; a value through which all of that goes on its way to some
+// reader below is a candidate for the recurrence's result.
 
 #ifndef ITERA_LIB_TRANSFORMS_RAISE_CLOSEDFORMSEARCH_H
 #define ITERA_LIB_TRANSFORMS_RAISE_CLOSEDFORMSEARCH_H
@@ -16,7 +16,7 @@
 
 namespace itera::raise {
 
-/// Exponentials of sums of one value.
+/// Exponentials of one value or of its sums.
 struct DecayGroup {
   mlir::Value decay;
   llvm::SmallVector<mlir::Operation *> exps;
@@ -39,8 +39,7 @@ public:
   /// those that `axes` knows.
   std::optional<CutRegion> cutRegion(const DecayGroup &group, mlir::Value root,
                                      RegionAxes &axes);
-  /// Slices of sums and products read by nobody else become sums and products
-  /// of slices, so that what pads time away from its end meets its inverse.
+  /// Pulls up slices of what follows the group.
   void pullSlicesUp(const DecayGroup &group);
 
   ssm::Evaluator evaluator;
