@@ -116,24 +116,29 @@ SmallVector<DecayGroup> ClosedFormSearch::findGroups() {
 
 /// A scan of logarithmic depth multiplies decays with decays shifted in time.
 bool ClosedFormSearch::multipliesShifted(const DecayGroup &group) {
-  follow(group);
-  auto isShifted = [&](Value value) {
-    while (Operation *op = value.getDefiningOp()) {
-      if (isa<tensor::PadOp, tensor::ConcatOp>(op))
-        return true;
-      if (!isa<tensor::ExtractSliceOp>(op))
-        return false;
-      value = op->getOperand(0);
+  llvm::SmallPtrSet<Operation *, 16> moved(group.exps.begin(), group.exps.end());
+  llvm::SmallPtrSet<Operation *, 16> shifted;
+  SmallVector<Operation *> work(group.exps);
+  while (!work.empty()) {
+    Operation *op = work.pop_back_val();
+    for (Operation *user : op->getUsers()) {
+      if (isa<arith::MulFOp>(user)) {
+        Operation *lhs = user->getOperand(0).getDefiningOp();
+        Operation *rhs = user->getOperand(1).getDefiningOp();
+        if (moved.contains(lhs) && moved.contains(rhs) &&
+            (shifted.contains(lhs) || shifted.contains(rhs)))
+          return true;
+      }
+      bool isShift = isa<tensor::PadOp, tensor::ConcatOp>(user);
+      if ((isShift || isa<tensor::ExtractSliceOp>(user)) &&
+          moved.insert(user).second) {
+        if (isShift || shifted.contains(op))
+          shifted.insert(user);
+        work.push_back(user);
+      }
     }
-    return false;
-  };
-  return llvm::any_of(followedOps, [&](Operation *op) {
-    return isa<arith::MulFOp>(op) &&
-           llvm::all_of(
-               op->getOperands(),
-               [&](Value factor) { return followed.contains(factor); }) &&
-           llvm::any_of(op->getOperands(), isShifted);
-  });
+  }
+  return false;
 }
 
 //===----------------------------------------------------------------------===//

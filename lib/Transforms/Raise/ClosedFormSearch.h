@@ -48,7 +48,7 @@ private:
   bool isConstant(mlir::Value value) const { return constants.contains(value); }
   bool isMask(mlir::Value value);
   bool walkCone(mlir::Operation *exp, DecayGroup &group);
-  bool multipliesShifted(const DecayGroup &group);
+  static bool multipliesShifted(const DecayGroup &group);
   void follow(const DecayGroup &group);
   bool cutAbove(mlir::Value value, const DecayGroup &group,
                 const llvm::DenseSet<mlir::Value> &inside, CutRegion &region,
