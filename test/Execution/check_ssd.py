@@ -40,7 +40,7 @@ class Form:
     # dt as a factor of x, as a factor of the states' decays, or nowhere.
     step: str = "x"
     # "ssd", "square" (one matrix over all frames), "quotient" (running sums
-    # divided by decays).
+    # divided by decays), "doubling" (a scan of logarithmic depth).
     kind: str = "ssd"
     mistake: str = ""
     # y is the readout by C, or the plain sum of the states.
@@ -73,6 +73,7 @@ FORMS = [
     Form("square", kind="square", frames=7, batch=2),
     Form("quotient", kind="quotient", frames=7),
     Form("quotient_summed", kind="quotient", frames=7, readout=False, fast=False),
+    Form("doubling", kind="doubling", frames=7, batch=2),
     # Not the recurrence.
     Form("mask_of_future", mistake="mask"),
     Form("mask_off_by_one", mistake="strict"),
@@ -83,6 +84,7 @@ FORMS = [
     Form("keys_swapped_in_states", mistake="keys"),
     Form("scaled_by_size", mistake="scale"),
     Form("quotient_without_last_product", kind="quotient", mistake="quotient"),
+    Form("doubling_too_early", kind="doubling", frames=7, mistake="shift"),
 ]
 
 
@@ -241,6 +243,19 @@ def build(f):
         inner = segment_exps(g, f, g.axes(g("Transpose", a, perm=[0, 2, 1]), 1), f.frames)
         inner = g("Mul", g.reshape(inner, f.batch, f.heads, f.frames, f.frames), g("Einsum", c, b, equation="blhn,bshn->bhls"))
         y = g("Einsum", inner, x, equation="bhls,bshp->blhp")
+    elif f.kind == "doubling":
+        factor, h = g("Exp", g.axes(a, 3, 4)), g("Mul", g.axes(x, 4), g.axes(b, 3))
+
+        def shift(value, by, fill):
+            value = g("Pad", value, np.array([0, by] + [0] * 8, np.int64), np.float32(fill))
+            return g.slice(value, 1, 0, f.frames)
+
+        by = 1
+        while by < f.frames:
+            h = g("Add", h, g("Mul", factor, shift(h, by, 0)))
+            factor = g("Mul", factor, shift(factor, by, 1))
+            by *= 3 if f.mistake == "shift" else 2
+        y = g.sum(g("Mul", h, g.axes(c, 3)), 4)
     else:
         product = g("Exp", g.axes(g.cumsum(a, 1), 3, 4))
         u = g("Mul", g.axes(x, 4), g.axes(b, 3))
@@ -296,7 +311,7 @@ def main():
             with open(text) as file:
                 ops = set(re.findall(r"\bssm\.\w+|math\.exp", file.read()))
             recurrences = ops & {"ssm.selective_scan", "ssm.scan", "ssm.linear_recurrence"}
-            left_alone = "ssm.cumsum" in ops and "ssm.selective_scan" not in recurrences
+            left_alone = "math.exp" in ops and "ssm.selective_scan" not in recurrences
             found = "ssm.cumsum" not in ops and ("ssm.selective_scan" in recurrences if f.fast else recurrences)
             subprocess.run([compiler, path, "-o", library, "--cache-dir="], check=True)
             runs = [subprocess.run([runner, library, f"--mode={mode}", "--input", arrays, "--compare", arrays,

@@ -67,7 +67,8 @@ void PlainScanBuilder::findUnits() {
   llvm::for_each(all, add);
   auto occursWith = [&](int a, int b) {
     return llvm::all_of(all, [&](const FormValue &value) {
-      return llvm::is_contained(value.free, a) == llvm::is_contained(value.free, b);
+      return llvm::is_contained(value.free, a) ==
+             llvm::is_contained(value.free, b);
     });
   };
   for (int axis : order) {
@@ -153,12 +154,13 @@ Value PlainScanBuilder::sum(Value value, const Units &from, const Units &to) {
       dims.push_back(d);
   if (dims.empty())
     return value;
-  return linalg::ReduceOp::create(
-             builder, loc, ValueRange(value), ValueRange(zeros(typeFor(to))), dims,
-             [](OpBuilder &b, Location loc, ValueRange v) {
-               Value sum = arith::AddFOp::create(b, loc, v[0], v[1]);
-               linalg::YieldOp::create(b, loc, sum);
-             })
+  return linalg::ReduceOp::create(builder, loc, ValueRange(value),
+                                  ValueRange(zeros(typeFor(to))), dims,
+                                  [](OpBuilder &b, Location loc, ValueRange v) {
+                                    Value sum = arith::AddFOp::create(
+                                        b, loc, v[0], v[1]);
+                                    linalg::YieldOp::create(b, loc, sum);
+                                  })
       .getResult(0);
 }
 
@@ -175,8 +177,9 @@ void PlainScanBuilder::buildBody(Block *body) {
   Value added;
   for (unsigned k = 1; k <= numInjections; ++k) {
     Value factor = widen(slice(k), own[k], state);
-    added = added ? arith::MulFOp::create(builder, loc, added, factor).getResult()
-                  : factor;
+    added = added
+                ? arith::MulFOp::create(builder, loc, added, factor).getResult()
+                : factor;
   }
   Value decay =
       math::ExpOp::create(builder, loc, widen(slice(0), own[0], state));
@@ -223,10 +226,11 @@ void PlainScanBuilder::run() {
     to.append(axesOf(unitsOf(value.free)));
     sequences.push_back(arrange(value.value, to));
   }
-  Value init = form.init ? arrange(form.init->value, axesOf(state))
-                         : arith::ConstantOp::create(
-                               builder, loc, builder.getZeroAttr(typeFor(state)))
-                               .getResult();
+  Value init =
+      form.init ? arrange(form.init->value, axesOf(state))
+                : arith::ConstantOp::create(builder, loc,
+                                            builder.getZeroAttr(typeFor(state)))
+                      .getResult();
   int64_t frames = axes.table.sizeOf(form.decay.time);
   auto scan = ssm::ScanOp::create(
       builder, loc, TypeRange{typeFor(state), withDim(typeFor(out), 0, frames)},

@@ -19,8 +19,8 @@ using namespace itera;
 using namespace itera::raise;
 
 static bool isSubset(ArrayRef<int> part, ArrayRef<int> whole) {
-  return llvm::all_of(part,
-                      [&](int axis) { return llvm::is_contained(whole, axis); });
+  return llvm::all_of(
+      part, [&](int axis) { return llvm::is_contained(whole, axis); });
 }
 
 static bool meets(ArrayRef<int> a, ArrayRef<int> b) {
@@ -93,7 +93,8 @@ bool SelectiveScanBuilder::factorDecay() {
 
 /// What is left of a product without one factor; takes apart no more than it
 /// must.
-bool SelectiveScanBuilder::divide(Value product, Value wanted, SmallVectorImpl<Value> &rest) {
+bool SelectiveScanBuilder::divide(Value product, Value wanted,
+                                  SmallVectorImpl<Value> &rest) {
   Value value = strip(product);
   if (value == wanted)
     return true;
@@ -200,8 +201,9 @@ bool SelectiveScanBuilder::nameAxes() {
       return isSubset(look(factor).free, allowed);
     });
   };
-  return !state.empty() && fit(x, bd) && fit(dt, bd) && fit(a, dn) && fit(b, bn) &&
-         fit(c, bn) && (!form.init || isSubset(form.init->free, bdn)) &&
+  return !state.empty() && fit(x, bd) && fit(dt, bd) && fit(a, dn) &&
+         fit(b, bn) && fit(c, bn) &&
+         (!form.init || isSubset(form.init->free, bdn)) &&
          llvm::all_of(c, [&](Value factor) {
            return isSubset(state, look(factor).free);
          });
@@ -216,9 +218,10 @@ Value SelectiveScanBuilder::multiply(ArrayRef<Value> factors,
   Value product;
   for (Value factor : factors) {
     Value value = arrange(factor, to);
-    product = product ? arith::MulFOp::create(builder, loc, product, value)
-                            .getResult()
-                      : value;
+    product =
+        product
+            ? arith::MulFOp::create(builder, loc, product, value).getResult()
+            : value;
   }
   return product;
 }
@@ -233,9 +236,10 @@ Value SelectiveScanBuilder::multiplyFrames(ArrayRef<Value> factors,
     SmallVector<AxisList> whole{batch, time.empty() ? form.decay.time : time};
     whole.append(to.begin(), to.end());
     Value value = arrange(factor, whole);
-    product = product ? arith::MulFOp::create(builder, loc, product, value)
-                            .getResult()
-                      : value;
+    product =
+        product
+            ? arith::MulFOp::create(builder, loc, product, value).getResult()
+            : value;
   }
   return product;
 }
@@ -252,19 +256,22 @@ void SelectiveScanBuilder::build() {
 
   // The decay of a channel may be the same for all its states.
   SmallVector<AxisList> aAxes{channel}, bAxes, hAxes{batch, channel, state};
-  if (llvm::any_of(a, [&](Value factor) { return meets(axes.flat(factor), state); }))
+  if (llvm::any_of(
+          a, [&](Value factor) { return meets(axes.flat(factor), state); }))
     aAxes.push_back(state);
   Value av = multiply(a, aAxes);
   if (!av || scaleA != 1) {
-    RankedTensorType type = typeOf(form.root.value).clone(
-        llvm::map_to_vector(aAxes, [&](const AxisList &list) {
-          return axes.table.sizeOf(list);
-        }));
+    RankedTensorType type =
+        typeOf(form.root.value)
+            .clone(llvm::map_to_vector(aAxes, [&](const AxisList &list) {
+              return axes.table.sizeOf(list);
+            }));
     Value scale = arith::ConstantOp::create(
         builder, loc,
         DenseElementsAttr::get(
             type, builder.getFloatAttr(type.getElementType(), scaleA)));
-    av = av ? arith::MulFOp::create(builder, loc, av, scale).getResult() : scale;
+    av =
+        av ? arith::MulFOp::create(builder, loc, av, scale).getResult() : scale;
   }
   if (!group.empty())
     bAxes.push_back(group);
@@ -283,8 +290,8 @@ void SelectiveScanBuilder::build() {
   }
   if (skip)
     d = arrange(skip, {channel});
-  auto op = ssm::SelectiveScanOp::create(builder, loc, xv, dtv, av, bv, cv, init, d,
-                                         Value(), false);
+  auto op = ssm::SelectiveScanOp::create(builder, loc, xv, dtv, av, bv, cv,
+                                         init, d, Value(), false);
   replace(op.getY(), {batch, form.decay.time, channel}, op.getLast(), hAxes);
   fuseSkipAndGate(op);
 }
@@ -302,8 +309,8 @@ bool SelectiveScanBuilder::run() {
   return true;
 }
 
-bool itera::raise::buildSelectiveScan(const ScanForm &form, ArrayRef<Value> lasts,
-                                      RegionAxes &axes) {
+bool itera::raise::buildSelectiveScan(const ScanForm &form,
+                                      ArrayRef<Value> lasts, RegionAxes &axes) {
   RegionAxes before = axes;
   if (SelectiveScanBuilder(form, lasts, axes).run())
     return true;

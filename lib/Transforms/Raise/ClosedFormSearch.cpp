@@ -109,9 +109,36 @@ SmallVector<DecayGroup> ClosedFormSearch::findGroups() {
   }
   SmallVector<DecayGroup> result;
   for (auto &[decay, group] : groups)
-    if (group.sumsTime)
+    if (group.sumsTime || multipliesShifted(group))
       result.push_back(std::move(group));
   return result;
+}
+
+/// A scan of logarithmic depth multiplies decays with decays shifted in time.
+bool ClosedFormSearch::multipliesShifted(const DecayGroup &group) {
+  llvm::SmallPtrSet<Operation *, 16> moved(group.exps.begin(), group.exps.end());
+  llvm::SmallPtrSet<Operation *, 16> shifted;
+  SmallVector<Operation *> work(group.exps);
+  while (!work.empty()) {
+    Operation *op = work.pop_back_val();
+    for (Operation *user : op->getUsers()) {
+      if (isa<arith::MulFOp>(user)) {
+        Operation *lhs = user->getOperand(0).getDefiningOp();
+        Operation *rhs = user->getOperand(1).getDefiningOp();
+        if (moved.contains(lhs) && moved.contains(rhs) &&
+            (shifted.contains(lhs) || shifted.contains(rhs)))
+          return true;
+      }
+      bool isShift = isa<tensor::PadOp, tensor::ConcatOp>(user);
+      if ((isShift || isa<tensor::ExtractSliceOp>(user)) &&
+          moved.insert(user).second) {
+        if (isShift || shifted.contains(op))
+          shifted.insert(user);
+        work.push_back(user);
+      }
+    }
+  }
+  return false;
 }
 
 //===----------------------------------------------------------------------===//
@@ -152,9 +179,8 @@ SmallVector<Value> ClosedFormSearch::findCandidates(const DecayGroup &group) {
     numbers[op] = i;
   SmallVector<unsigned> sinks;
   for (auto [i, op] : llvm::enumerate(followedOps))
-    if (llvm::any_of(op->getUsers(), [&](Operation *user) {
-          return !numbers.contains(user);
-        }))
+    if (llvm::any_of(op->getUsers(),
+                     [&](Operation *user) { return !numbers.contains(user); }))
       sinks.push_back(i);
   if (sinks.size() > kMostSinks)
     return {};
@@ -203,7 +229,8 @@ SmallVector<Value> ClosedFormSearch::findCandidates(const DecayGroup &group) {
 /// pairs of frames) are inside.
 bool ClosedFormSearch::cutAbove(Value value, const DecayGroup &group,
                                 const llvm::DenseSet<Value> &inside,
-                                CutRegion &region, llvm::DenseSet<Value> &seen) {
+                                CutRegion &region,
+                                llvm::DenseSet<Value> &seen) {
   SmallVector<Value> work{value};
   while (!work.empty()) {
     Value next = work.pop_back_val();
@@ -252,9 +279,10 @@ bool ClosedFormSearch::cutAbove(Value value, const DecayGroup &group,
     }
     bool isProduct = false;
     if (op && op->getBlock() == &block && isRegionOp(op)) {
-      bool hasConstant = llvm::any_of(getRegionOperands(op), [&](OpOperand *read) {
-        return isConstant(read->get());
-      });
+      bool hasConstant =
+          llvm::any_of(getRegionOperands(op), [&](OpOperand *read) {
+            return isConstant(read->get());
+          });
       // A state that is still zero is multiplied, too.
       if (isa<linalg::ContractOp>(op))
         isProduct = llvm::all_of(getRegionOperands(op), [&](OpOperand *read) {
@@ -309,12 +337,11 @@ std::optional<CutRegion> ClosedFormSearch::cutRegion(const DecayGroup &group,
       llvm::SmallBitVector dropped = slice.getDroppedDims();
       SmallVector<AxisList> here = axes.of(leaf);
       for (int64_t d = 0, kept = 0; d < int64_t(dropped.size()); ++d) {
-        bool isPart = slice.getStaticSizes()[d] !=
-                      slice.getSourceType().getDimSize(d);
+        bool isPart =
+            slice.getStaticSizes()[d] != slice.getSourceType().getDimSize(d);
         if (isPart && !dropped.test(d))
-          isOfTime &= llvm::all_of(here[kept], [&](int axis) {
-            return axes.table.isPinned(axis);
-          });
+          isOfTime &= llvm::all_of(
+              here[kept], [&](int axis) { return axes.table.isPinned(axis); });
         kept += !dropped.test(d);
       }
       if (isOfTime) {
@@ -327,59 +354,9 @@ std::optional<CutRegion> ClosedFormSearch::cutRegion(const DecayGroup &group,
   }
 }
 
-//===----------------------------------------------------------------------===//
-// Slices
-//===----------------------------------------------------------------------===//
-
-/// `value`'s slice, from above where that is no more work.
-static Value sliceOf(OpBuilder &builder, tensor::ExtractSliceOp slice,
-                     Value value) {
-  Location loc = slice.getLoc();
-  Operation *op = value.getDefiningOp();
-  RankedTensorType type =
-      slice.getResultType().clone(typeOf(value).getElementType());
-  if (op && isa<arith::AddFOp, arith::SubFOp, arith::MulFOp>(op) &&
-      value.hasOneUse()) {
-    Value lhs = sliceOf(builder, slice, op->getOperand(0));
-    Value rhs = sliceOf(builder, slice, op->getOperand(1));
-    Operation *copy = builder.clone(*op);
-    copy->setOperands({lhs, rhs});
-    copy->getResult(0).setType(type);
-    return copy->getResult(0);
-  }
-  if (auto broadcast = value.getDefiningOp<linalg::BroadcastOp>()) {
-    bool sameInput = true;
-    for (auto [d, size] : llvm::enumerate(slice.getStaticSizes()))
-      sameInput &= size == typeOf(value).getDimSize(d) ||
-                   llvm::is_contained(broadcast.getDimensions(), int64_t(d));
-    if (sameInput) {
-      Value empty = tensor::EmptyOp::create(builder, loc, type.getShape(),
-                                            type.getElementType());
-      return linalg::BroadcastOp::create(builder, loc, broadcast.getInput(), empty,
-                                         broadcast.getDimensions())
-          ->getResult(0);
-    }
-  }
-  if (auto pad = value.getDefiningOp<tensor::PadOp>())
-    if (pad.getSourceType() == type && pad.getStaticLow() == slice.getStaticOffsets())
-      return pad.getSource();
-  return tensor::ExtractSliceOp::create(builder, loc, type, value,
-                                        slice.getMixedOffsets(),
-                                        slice.getMixedSizes(),
-                                        slice.getMixedStrides());
-}
-
 void ClosedFormSearch::pullSlicesUp(const DecayGroup &group) {
   follow(group);
-  SmallVector<tensor::ExtractSliceOp> slices;
   for (Operation *op : followedOps)
     if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op))
-      if (isa_and_present<arith::AddFOp>(slice.getSource().getDefiningOp()) &&
-          slice.getSource().hasOneUse() && slice.hasUnitStride() &&
-          slice.getDroppedDims().none())
-        slices.push_back(slice);
-  for (tensor::ExtractSliceOp slice : slices) {
-    OpBuilder builder(slice);
-    slice.replaceAllUsesWith(sliceOf(builder, slice, slice.getSource()));
-  }
+      pullSliceUp(slice);
 }

@@ -2,9 +2,10 @@
 // Where in a function a recurrence may be computed by a closed form.
 //
 // All closed forms multiply by exponentials of sums of one sequence, the
-// logarithm of the decay. From these exponentials everything that is computed
-// by region ops is followed downward; a value through which all of that goes on
-// its way to some reader below is a candidate for the recurrence's result.
+// logarithm of the decay, or by products of exponentials that are shifted in
+// time. From these exponentials everything that is computed by region ops is
+// followed downward; a value through which all of that goes on its way to some
+// reader below is a candidate for the recurrence's result.
 
 #ifndef ITERA_LIB_TRANSFORMS_RAISE_CLOSEDFORMSEARCH_H
 #define ITERA_LIB_TRANSFORMS_RAISE_CLOSEDFORMSEARCH_H
@@ -15,7 +16,7 @@
 
 namespace itera::raise {
 
-/// Exponentials of sums of one value.
+/// Exponentials of one value or of its sums.
 struct DecayGroup {
   mlir::Value decay;
   llvm::SmallVector<mlir::Operation *> exps;
@@ -29,7 +30,7 @@ class ClosedFormSearch {
 public:
   explicit ClosedFormSearch(mlir::Block &block);
 
-  /// The groups of the block that sum over time, in program order.
+  /// The groups of the block that sum over time or shift, in program order.
   llvm::SmallVector<DecayGroup> findGroups();
   /// Follows the group downward. The candidates, in program order.
   llvm::SmallVector<mlir::Value> findCandidates(const DecayGroup &group);
@@ -38,8 +39,7 @@ public:
   /// those that `axes` knows.
   std::optional<CutRegion> cutRegion(const DecayGroup &group, mlir::Value root,
                                      RegionAxes &axes);
-  /// Slices of sums and products read by nobody else become sums and products
-  /// of slices, so that what pads time away from its end meets its inverse.
+  /// Pulls up slices of what follows the group.
   void pullSlicesUp(const DecayGroup &group);
 
   ssm::Evaluator evaluator;
@@ -48,6 +48,7 @@ private:
   bool isConstant(mlir::Value value) const { return constants.contains(value); }
   bool isMask(mlir::Value value);
   bool walkCone(mlir::Operation *exp, DecayGroup &group);
+  static bool multipliesShifted(const DecayGroup &group);
   void follow(const DecayGroup &group);
   bool cutAbove(mlir::Value value, const DecayGroup &group,
                 const llvm::DenseSet<mlir::Value> &inside, CutRegion &region,

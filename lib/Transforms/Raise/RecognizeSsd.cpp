@@ -64,7 +64,8 @@ static SmallVector<Value> findLasts(Found &found, const DecayGroup &group,
   for (Value candidate : candidates) {
     RegionAxes axes = found.axes;
     std::optional<CutRegion> region = search.cutRegion(group, candidate, axes);
-    if (!region)
+    std::optional<FormValue> root = makeFormValue(candidate, axes);
+    if (!region || !root || !root->time.empty())
       continue;
     std::optional<ScanForm> form =
         finder.find(*region, group.decay, axes, search.evaluator);

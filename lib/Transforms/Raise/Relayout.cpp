@@ -4,6 +4,7 @@
 
 #include "TensorUtils.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
@@ -34,10 +35,8 @@ static SmallVector<AxisList> cutIntoRuns(ArrayRef<AxisList> lists,
 }
 
 static SmallVector<AxisList> withoutUnits(ArrayRef<AxisList> lists) {
-  return llvm::to_vector(
-      llvm::make_filter_range(lists, [](const AxisList &list) {
-        return !list.empty();
-      }));
+  return llvm::to_vector(llvm::make_filter_range(
+      lists, [](const AxisList &list) { return !list.empty(); }));
 }
 
 Value itera::raise::relayout(OpBuilder &builder, Location loc, Value value,
@@ -97,9 +96,8 @@ Value itera::raise::stripViews(Value value, bool throughPads,
                                SmallVectorImpl<Operation *> *ops) {
   while (Operation *op = value.getDefiningOp()) {
     auto slice = dyn_cast<tensor::ExtractSliceOp>(op);
-    bool takesAll =
-        slice && slice.hasUnitStride() &&
-        slice.getStaticSizes() == slice.getSourceType().getShape();
+    bool takesAll = slice && slice.hasUnitStride() &&
+                    slice.getStaticSizes() == slice.getSourceType().getShape();
     auto pad = dyn_cast<tensor::PadOp>(op);
     bool isPassedPad =
         pad && (throughPads || pad.getSourceType() == pad.getResultType());
@@ -114,4 +112,52 @@ Value itera::raise::stripViews(Value value, bool throughPads,
     value = op->getOperand(0);
   }
   return value;
+}
+
+/// `value`'s slice, from above where that is no more work.
+static Value sliceOf(OpBuilder &builder, tensor::ExtractSliceOp slice,
+                     Value value) {
+  Location loc = slice.getLoc();
+  Operation *op = value.getDefiningOp();
+  RankedTensorType type =
+      slice.getResultType().clone(typeOf(value).getElementType());
+  if (op && isa<arith::AddFOp, arith::SubFOp, arith::MulFOp>(op) &&
+      value.hasOneUse()) {
+    Value lhs = sliceOf(builder, slice, op->getOperand(0));
+    Value rhs = sliceOf(builder, slice, op->getOperand(1));
+    Operation *copy = builder.clone(*op);
+    copy->setOperands({lhs, rhs});
+    copy->getResult(0).setType(type);
+    return copy->getResult(0);
+  }
+  if (auto broadcast = value.getDefiningOp<linalg::BroadcastOp>()) {
+    bool sameInput = true;
+    for (auto [d, size] : llvm::enumerate(slice.getStaticSizes()))
+      sameInput &= size == typeOf(value).getDimSize(d) ||
+                   llvm::is_contained(broadcast.getDimensions(), int64_t(d));
+    if (sameInput) {
+      Value empty = tensor::EmptyOp::create(builder, loc, type.getShape(),
+                                            type.getElementType());
+      return linalg::BroadcastOp::create(builder, loc, broadcast.getInput(),
+                                         empty, broadcast.getDimensions())
+          ->getResult(0);
+    }
+  }
+  if (auto pad = value.getDefiningOp<tensor::PadOp>())
+    if (pad.getSourceType() == type &&
+        pad.getStaticLow() == slice.getStaticOffsets())
+      return pad.getSource();
+  return tensor::ExtractSliceOp::create(
+      builder, loc, type, value, slice.getMixedOffsets(), slice.getMixedSizes(),
+      slice.getMixedStrides());
+}
+
+void itera::raise::pullSliceUp(tensor::ExtractSliceOp slice) {
+  Value source = slice.getSource();
+  if (!isa_and_present<arith::AddFOp>(source.getDefiningOp()) ||
+      !source.hasOneUse() || !slice.hasUnitStride() ||
+      slice.getDroppedDims().any())
+    return;
+  OpBuilder builder(slice);
+  slice.replaceAllUsesWith(sliceOf(builder, slice, source));
 }

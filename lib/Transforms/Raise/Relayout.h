@@ -6,6 +6,7 @@
 
 #include "RegionAxes.h"
 
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Builders.h"
 
 namespace itera::raise {
@@ -22,6 +23,11 @@ mlir::Value relayout(mlir::OpBuilder &builder, mlir::Location loc,
 /// are appended to `ops`, the last one first.
 mlir::Value stripViews(mlir::Value value, bool throughPads,
                        llvm::SmallVectorImpl<mlir::Operation *> *ops = nullptr);
+
+/// A slice of a sum that nothing else reads becomes a sum of slices, and so on
+/// above it where that is no more work, so that what pads frames meets what
+/// cuts them off.
+void pullSliceUp(mlir::tensor::ExtractSliceOp slice);
 
 } // namespace itera::raise
 

@@ -25,8 +25,8 @@ static void unite(AxisList &to, ArrayRef<int> axes) {
 }
 
 static bool isSubset(ArrayRef<int> part, ArrayRef<int> whole) {
-  return llvm::all_of(part,
-                      [&](int axis) { return llvm::is_contained(whole, axis); });
+  return llvm::all_of(
+      part, [&](int axis) { return llvm::is_contained(whole, axis); });
 }
 
 AxisList ScanForm::stateAxes() const {
@@ -48,7 +48,8 @@ AxisList ScanForm::summedAxes() const {
   return result;
 }
 
-std::optional<FormValue> itera::raise::makeFormValue(Value value, RegionAxes &axes) {
+std::optional<FormValue> itera::raise::makeFormValue(Value value,
+                                                     RegionAxes &axes) {
   FormValue result{value, {}, {}};
   for (int axis : axes.flat(value)) {
     AxisList &list = axes.table.isPinned(axis) ? result.time : result.free;
@@ -163,16 +164,15 @@ Recurrence::compare(const ScanForm &form, const std::vector<double> &expected) {
   // Points of `all` as points of the state and of the root.
   SmallVector<int64_t> stateStrides(state.size(), 1);
   for (int i = int(state.size()) - 2; i >= 0; --i)
-    stateStrides[i] =
-        stateStrides[i + 1] * sizes.of(state[i + 1]);
+    stateStrides[i] = stateStrides[i + 1] * sizes.of(state[i + 1]);
   std::vector<int64_t> stateOf =
       offsetsOver(all, sizes, [&](int axis) -> int64_t {
         auto it = llvm::find(state, axis);
         return it == state.end() ? 0 : stateStrides[it - state.begin()];
       });
   Grid root(sizes, form.root, axes.flat(form.root.value));
-  std::vector<int64_t> rootOf = offsetsOver(
-      all, sizes, [&](int axis) { return root.strideOf(axis); });
+  std::vector<int64_t> rootOf =
+      offsetsOver(all, sizes, [&](int axis) { return root.strideOf(axis); });
 
   std::vector<double> h(decay.offsets.size(), 0.0), y(expected.size(), 0.0);
   if (form.init) {
@@ -215,7 +215,8 @@ Recurrence::compare(const ScanForm &form, const std::vector<double> &expected) {
 //===----------------------------------------------------------------------===//
 
 /// The form with these roles of the leaves; nothing if the axes do not fit.
-static std::optional<ScanForm> makeForm(const FormValue &root, const FormValue &decay,
+static std::optional<ScanForm> makeForm(const FormValue &root,
+                                        const FormValue &decay,
                                         ArrayRef<FormValue> others,
                                         ArrayRef<char> roles) {
   ScanForm form{root, decay, {}, {}, std::nullopt, root.time.empty()};
@@ -250,7 +251,8 @@ struct Run {
 
 /// Runs a copy on random numbers; nothing if the interpreter cannot.
 static std::optional<Run> runCopy(const CutRegion &region, Value decay,
-                                  RegionAxes &axes, int64_t most, SmallCopy &copy) {
+                                  RegionAxes &axes, int64_t most,
+                                  SmallCopy &copy) {
   Run run{most, {}, {}};
   SmallSizes sizes{axes.table, most};
   std::mt19937 random(most);
@@ -263,7 +265,8 @@ static std::optional<Run> runCopy(const CutRegion &region, Value decay,
     }
     // Sums of decays must stay small, or what is far away in time would not
     // count.
-    double span = leaf == decay ? std::min(0.7, 4 / std::sqrt(double(frames))) : 1;
+    double span =
+        leaf == decay ? std::min(0.7, 4 / std::sqrt(double(frames))) : 1;
     std::uniform_real_distribution<double> uniform(-span, span);
     std::vector<double> numbers(size);
     for (double &number : numbers)
@@ -306,8 +309,8 @@ tryRoles(const CutRegion &region, const FormValue &root, const FormValue &decay,
 }
 
 /// Text that is the same for regions that compute the same of their leaves.
-static std::string describe(const CutRegion &region, Value decay, RegionAxes &axes,
-                            SmallCopy &copy) {
+static std::string describe(const CutRegion &region, Value decay,
+                            RegionAxes &axes, SmallCopy &copy) {
   std::string text = copy.describe();
   llvm::raw_string_ostream stream(text);
   // Besides the ops, the axes say how values hang together.
@@ -345,8 +348,8 @@ std::optional<ScanForm> ScanFormFinder::find(const CutRegion &region,
     if (leaf == decayValue)
       continue;
     std::optional<FormValue> value = makeFormValue(leaf, axes);
-    if (!value || (!value->time.empty() &&
-                   axes.table.sizeOf(value->time) != frames))
+    if (!value ||
+        (!value->time.empty() && axes.table.sizeOf(value->time) != frames))
       return fail("an input is no sequence over the decay's frames");
     // The order of the parts of time is the same everywhere.
     if (value->time != decay->time && !value->time.empty() &&

@@ -44,15 +44,17 @@ Value ScanFormBuilder::strip(Value value) {
 }
 
 /// Whether a slice takes the first frames of what has axes `of`.
-static bool takesFirstFrames(tensor::ExtractSliceOp slice, ArrayRef<AxisList> of,
-                             const AxisTable &table) {
+static bool takesFirstFrames(tensor::ExtractSliceOp slice,
+                             ArrayRef<AxisList> of, const AxisTable &table) {
   if (!slice.hasUnitStride() || slice.getDroppedDims().any())
     return false;
   for (auto [d, list] : llvm::enumerate(of)) {
     if (slice.getStaticOffsets()[d] != 0)
       return false;
-    bool isTime = llvm::all_of(list, [&](int axis) { return table.isPinned(axis); });
-    if (!isTime && slice.getStaticSizes()[d] != slice.getSourceType().getDimSize(d))
+    bool isTime =
+        llvm::all_of(list, [&](int axis) { return table.isPinned(axis); });
+    if (!isTime &&
+        slice.getStaticSizes()[d] != slice.getSourceType().getDimSize(d))
       return false;
   }
   return true;
@@ -65,13 +67,13 @@ void ScanFormBuilder::slideDown() {
       return;
     auto slice = dyn_cast<tensor::ExtractSliceOp>(user);
     // Time must be one dimension for a slice of it to be its first frames.
-    bool isSlice = slice && takesFirstFrames(slice, axes.of(root), axes.table) &&
+    bool isSlice = slice &&
+                   takesFirstFrames(slice, axes.of(root), axes.table) &&
                    llvm::count_if(axes.of(root), [&](const AxisList &list) {
                      return !list.empty() && axes.table.isPinned(list[0]);
                    }) == 1;
-    if (!isSlice &&
-        !isa<linalg::TransposeOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
-            user))
+    if (!isSlice && !isa<linalg::TransposeOp, tensor::ExpandShapeOp,
+                         tensor::CollapseShapeOp>(user))
       return;
     if (user->getOperand(0) != root || !isRegionOp(user) || !axes.relate(user))
       return;
@@ -98,12 +100,16 @@ void ScanFormBuilder::moveAfter(ArrayRef<Value> values) {
 }
 
 void ScanFormBuilder::replace(Value y, ArrayRef<AxisList> yAxes, Value last,
-                          ArrayRef<AxisList> lastAxes) {
+                              ArrayRef<AxisList> lastAxes) {
   SmallVector<AxisList> from(yAxes);
   FormValue old = look(root);
-  int64_t dim = llvm::find_if(from, [&](const AxisList &list) {
-                  return list.empty() ? false : axes.table.isPinned(list[0]);
-                }) - from.begin();
+  int64_t dim = llvm::find_if(from,
+                              [&](const AxisList &list) {
+                                return list.empty()
+                                           ? false
+                                           : axes.table.isPinned(list[0]);
+                              }) -
+                from.begin();
   RankedTensorType type = typeOf(y);
   int64_t frames = axes.table.sizeOf(old.time);
   if (frames != type.getDimSize(dim)) {
@@ -112,11 +118,13 @@ void ScanFormBuilder::replace(Value y, ArrayRef<AxisList> yAxes, Value last,
     SmallVector<OpFoldResult> sizes;
     for (auto [d, size] : llvm::enumerate(type.getShape()))
       sizes.push_back(builder.getIndexAttr(int64_t(d) == dim ? frames : size));
-    y = tensor::ExtractSliceOp::create(builder, loc, y, offsets, sizes, strides);
+    y = tensor::ExtractSliceOp::create(builder, loc, y, offsets, sizes,
+                                       strides);
   }
   from[dim] = old.time;
   Operation *end = y.getDefiningOp();
-  Value replacement = relayout(builder, loc, y, from, axes.of(root), axes.table);
+  Value replacement =
+      relayout(builder, loc, y, from, axes.of(root), axes.table);
   root.replaceAllUsesWith(replacement);
   for (Value value : lasts) {
     Block *block = root.getParentBlock();

@@ -18,7 +18,8 @@ using namespace itera;
 using namespace itera::raise;
 
 void CutRegion::sort() {
-  llvm::sort(ops, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+  llvm::sort(ops,
+             [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
 }
 
 /// For each dimension, whether the elements differ along it.
@@ -32,8 +33,9 @@ static SmallVector<bool> variesAlong(const ssm::HostTensor &value) {
       // Compare with the first entry along the dimension.
       int64_t entry = i / stride % value.shape()[d];
       if (entry > 0 && !varies[d])
-        varies[d] = std::memcmp(data + i * bytes,
-                                data + (i - entry * stride) * bytes, bytes) != 0;
+        varies[d] =
+            std::memcmp(data + i * bytes, data + (i - entry * stride) * bytes,
+                        bytes) != 0;
     }
   return varies;
 }
@@ -179,10 +181,12 @@ Value SmallCopy::build(OpBuilder &builder, Operation *op) {
     return linalg::FillOp::create(builder, loc, zero, empty().getResult())
         .getResult(0);
   };
-  auto sizesOf = [&](ArrayRef<int64_t> small, const llvm::SmallBitVector &dropped) {
+  auto sizesOf = [&](ArrayRef<int64_t> small,
+                     const llvm::SmallBitVector &dropped) {
     SmallVector<OpFoldResult> sizes;
     for (int64_t d = 0, kept = 0; d < static_cast<int64_t>(dropped.size()); ++d)
-      sizes.push_back(builder.getIndexAttr(dropped.test(d) ? 1 : small[kept++]));
+      sizes.push_back(
+          builder.getIndexAttr(dropped.test(d) ? 1 : small[kept++]));
     return sizes;
   };
   return llvm::TypeSwitch<Operation *, Value>(op)
@@ -217,8 +221,8 @@ Value SmallCopy::build(OpBuilder &builder, Operation *op) {
                                              expand.getReassociationIndices());
       })
       .Case([&](tensor::CollapseShapeOp collapse) {
-        return tensor::CollapseShapeOp::create(builder, loc, type, inputs[0],
-                                               collapse.getReassociationIndices());
+        return tensor::CollapseShapeOp::create(
+            builder, loc, type, inputs[0], collapse.getReassociationIndices());
       })
       .Case([&](tensor::ExtractSliceOp slice) {
         return tensor::ExtractSliceOp::create(
@@ -233,12 +237,13 @@ Value SmallCopy::build(OpBuilder &builder, Operation *op) {
             insert.getMixedStrides());
       })
       .Case([&](tensor::PadOp pad) {
-        Value scalar = arith::ConstantOp::create(
-            builder, loc,
-            builder.getF64FloatAttr(*matchSplat(pad.getConstantPaddingValue())));
+        Value scalar =
+            arith::ConstantOp::create(builder, loc,
+                                      builder.getF64FloatAttr(*matchSplat(
+                                          pad.getConstantPaddingValue())));
         return tensor::PadOp::create(builder, loc, type, inputs[0],
-                                     pad.getMixedLowPad(), pad.getMixedHighPad(),
-                                     scalar);
+                                     pad.getMixedLowPad(),
+                                     pad.getMixedHighPad(), scalar);
       })
       .Default([&](Operation *) {
         Operation *copy = builder.clone(*op);
@@ -258,7 +263,8 @@ std::string SmallCopy::describe() {
   llvm::raw_string_ostream stream(text);
   module->print(stream);
   for (auto &[value, data] : constants)
-    stream << llvm::hash_combine_range(data.bytes.begin(), data.bytes.end()) << ' ';
+    stream << llvm::hash_combine_range(data.bytes.begin(), data.bytes.end())
+           << ' ';
   return text;
 }
 
@@ -269,8 +275,9 @@ SmallCopy::run(ArrayRef<std::vector<double>> leaves) {
   for (auto [leaf, values] : llvm::zip(region.leaves, leaves)) {
     Value argument = copies.lookup(leaf);
     char *data;
-    auto tensor = ssm::HostTensor::allocate(
-        cast<RankedTensorType>(argument.getType()), ssm::ElementKind::F64, data);
+    auto tensor =
+        ssm::HostTensor::allocate(cast<RankedTensorType>(argument.getType()),
+                                  ssm::ElementKind::F64, data);
     ssm::storeFloats(tensor.kind, data, 0, values.size(), values.data());
     evaluator.bind(argument, std::move(tensor));
   }

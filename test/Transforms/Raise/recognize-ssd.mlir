@@ -238,3 +238,36 @@ func.func @chunks(%x: tensor<3x4xf32>, %da: tensor<3xf32>, %b: tensor<3x5xf32>, 
   %cut = tensor.extract_slice %frames[0, 0] [3, 4] [1, 1] : tensor<4x4xf32> to tensor<3x4xf32>
   return %cut, %state2 : tensor<3x4xf32>, tensor<4x5xf32>
 }
+
+// -----
+
+// Four frames in two rounds, in each of which every frame takes in one before.
+// CHECK-LABEL: func @doubling(
+// CHECK-SAME: %[[D:.*]]: tensor<4x3xf32>, %[[U:.*]]: tensor<4x3xf32>
+// CHECK: ssm.scan init(%{{.*}}) sequences(%[[D]], %[[U]] : tensor<4x3xf32>, tensor<4x3xf32>) length 4
+func.func @doubling(%d: tensor<4x3xf32>, %u: tensor<4x3xf32>) -> tensor<4x3xf32> {
+  %zero = arith.constant 0.0 : f32
+  %one = arith.constant 1.0 : f32
+  %a = math.exp %d : tensor<4x3xf32>
+  %up = tensor.pad %u low[1, 0] high[0, 0] {
+  ^bb0(%i: index, %j: index):
+    tensor.yield %zero : f32
+  } : tensor<4x3xf32> to tensor<5x3xf32>
+  %us = tensor.extract_slice %up[0, 0] [4, 3] [1, 1] : tensor<5x3xf32> to tensor<4x3xf32>
+  %um = arith.mulf %a, %us : tensor<4x3xf32>
+  %u1 = arith.addf %u, %um : tensor<4x3xf32>
+  %ap = tensor.pad %a low[1, 0] high[0, 0] {
+  ^bb0(%i: index, %j: index):
+    tensor.yield %one : f32
+  } : tensor<4x3xf32> to tensor<5x3xf32>
+  %as = tensor.extract_slice %ap[0, 0] [4, 3] [1, 1] : tensor<5x3xf32> to tensor<4x3xf32>
+  %a1 = arith.mulf %a, %as : tensor<4x3xf32>
+  %u1p = tensor.pad %u1 low[2, 0] high[0, 0] {
+  ^bb0(%i: index, %j: index):
+    tensor.yield %zero : f32
+  } : tensor<4x3xf32> to tensor<6x3xf32>
+  %u1s = tensor.extract_slice %u1p[0, 0] [4, 3] [1, 1] : tensor<6x3xf32> to tensor<4x3xf32>
+  %u1m = arith.mulf %a1, %u1s : tensor<4x3xf32>
+  %u2 = arith.addf %u1, %u1m : tensor<4x3xf32>
+  return %u2 : tensor<4x3xf32>
+}

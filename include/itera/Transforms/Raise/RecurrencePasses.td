@@ -176,12 +176,14 @@ def RecognizeSsdPass : Pass<"ssm-recognize-ssd", "::mlir::func::FuncOp"> {
     Exporters of whole-sequence models write h_t = exp(d_t) * h_(t-1) + u_t,
     y_t = C_t h_t without a loop: as state space duality in chunks (Mamba-2:
     running sums, masked exponentials of their differences, products inside of
-    and between chunks) or as running sums divided by products of decays. This
+    and between chunks), as running sums divided by products of decays, or in a
+    logarithmic number of steps that pair each frame with an earlier one. This
     pass finds such a region and replaces it by the recurrence itself, which
     also is exact where the closed form loses digits.
 
     The algebra is not matched op by op. From the exponentials of sums of one
-    value, the decay, the pass follows everything downward to a value through
+    value, the decay (or of the decay itself, if decays are multiplied with
+    decays shifted in time), the pass follows everything downward to a value through
     which all of it goes; cuts out the region above it; finds which dimensions
     of its values are the same axis; and then proves by evaluating a small copy
     on random numbers, in double precision, that the region computes a linear
