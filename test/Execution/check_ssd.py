@@ -40,7 +40,8 @@ class Form:
     # dt as a factor of x, as a factor of the states' decays, or nowhere.
     step: str = "x"
     # "ssd", "square" (one matrix over all frames), "quotient" (running sums
-    # divided by decays), "doubling" (a scan of logarithmic depth).
+    # divided by decays), "doubling" (a scan of logarithmic depth), "loop" (steps
+    # one after the other, with the groups as a dimension of the state).
     kind: str = "ssd"
     mistake: str = ""
     # y is the readout by C, or the plain sum of the states.
@@ -74,6 +75,9 @@ FORMS = [
     Form("quotient", kind="quotient", frames=7),
     Form("quotient_summed", kind="quotient", frames=7, readout=False, fast=False),
     Form("doubling", kind="doubling", frames=7, batch=2),
+    Form("loop", kind="loop", frames=7, batch=2, first=True, last=True),
+    Form("loop_groups", kind="loop", frames=7, heads=6, groups=2, batch=2, first=True, last=True),
+    Form("loop_group_per_head", kind="loop", frames=7, heads=4, groups=4, skip=False),
     # Not the recurrence.
     Form("mask_of_future", mistake="mask"),
     Form("mask_off_by_one", mistake="strict"),
@@ -84,6 +88,7 @@ FORMS = [
     Form("keys_swapped_in_states", mistake="keys"),
     Form("scaled_by_size", mistake="scale"),
     Form("quotient_without_last_product", kind="quotient", mistake="quotient"),
+    Form("loop_sum_over_groups", kind="loop", frames=7, heads=6, groups=2, mistake="groups"),
     Form("doubling_too_early", kind="doubling", frames=7, mistake="shift"),
 ]
 
@@ -215,6 +220,23 @@ def build_chunks(g, f, x, a, b, c, step, first):
     return g.reshape(y, f.batch, f.frames + pad, f.heads, f.width), last, pad
 
 
+def build_loop(g, f, dt, decay, b, c, first):
+    sizes = [f.batch, f.frames, f.groups, f.heads // f.groups]
+    state = [f.batch, *sizes[2:], f.width, f.states]
+    dt = g.reshape(dt, *sizes)
+    x, a = g("Mul", g.reshape("x", *sizes, f.width), g.axes(dt, -1)), g("Mul", dt, decay.reshape(sizes[2:]))
+    h = g.reshape(first, *state) if first else g.constant(np.zeros(state, np.float32))
+    rows = []
+    for t in range(f.frames):
+        xt, at, bt, ct = (g("Gather", v, np.int64(t), axis=1) for v in (x, a, b, c))
+        added = g("Mul", g.axes(xt, 4), g.axes(bt, 2, 3))
+        h = g("Add", g("Mul", g.axes(g("Exp", at), 3, 4), h), added)
+        read = "bgrpn,bfn->bgrp" if f.mistake == "groups" else "bgrpn,bgn->bgrp"
+        rows.append(g.axes(g("Einsum", h, ct, equation=read), 1))
+    y = g("Concat", *rows, axis=1)
+    return g.reshape(y, f.batch, f.frames, f.heads, f.width), g.reshape(h, f.batch, f.heads, f.width, f.states)
+
+
 def build(f):
     g = Graph()
     size = dict(x=[f.batch, f.frames, f.heads, f.width], dt=[f.batch, f.frames, f.heads],
@@ -243,6 +265,8 @@ def build(f):
         inner = segment_exps(g, f, g.axes(g("Transpose", a, perm=[0, 2, 1]), 1), f.frames)
         inner = g("Mul", g.reshape(inner, f.batch, f.heads, f.frames, f.frames), g("Einsum", c, b, equation="blhn,bshn->bhls"))
         y = g("Einsum", inner, x, equation="bhls,bshp->blhp")
+    elif f.kind == "loop":
+        y, last = build_loop(g, f, dt, decay, "B", "C", "h" if f.first else "")
     elif f.kind == "doubling":
         factor, h = g("Exp", g.axes(a, 3, 4)), g("Mul", g.axes(x, 4), g.axes(b, 3))
 

@@ -9,7 +9,9 @@
 //   injection  dt[b,t,d] * B[b,t,n] * x[b,t,d]   added to it
 //   readout    sum over n of C[b,t,n] * h[b,d,n] of the new state
 // The readout says which axis is n; the rest follows from which axes a factor
-// has. dt must be the same value in decay and injection.
+// has. dt must be the same value in decay and injection. d may be several axes
+// (heads and what is in a head), of which B and C may have the first (groups);
+// A may lack n.
 
 #include "itera/Transforms/Raise/Passes.h"
 
@@ -83,13 +85,15 @@ private:
   }
   IndexedView look(IndexedView view) { return lookThrough(view, scan, time); }
   SmallVector<IndexedView>
-  factorsOf(IndexedView view, llvm::function_ref<bool(const IndexedView &)> isFinal) {
+  factorsOf(IndexedView view,
+            llvm::function_ref<bool(const IndexedView &)> isFinal) {
     return getFactors(view, isFinal, negative, scan, time);
   }
   SmallVector<int> stateAxes() {
-    return llvm::to_vector(llvm::map_range(
-        llvm::seq<int>(0, type.getRank()),
-        [&](int d) { return type.getDimSize(d) == 1 ? kNoAxis : d; }));
+    return llvm::to_vector(
+        llvm::map_range(llvm::seq<int>(0, type.getRank()), [&](int d) {
+          return type.getDimSize(d) == 1 ? kNoAxis : d;
+        }));
   }
   /// True if the view's values are there before the loop. One that the body
   /// computes varies with time although it has no time axis.
@@ -97,9 +101,17 @@ private:
     Value base = view.base;
     return base.getParentBlock() != &scan.getBody().front();
   }
-  /// True if the view is outside and varies along no other axes.
-  bool isFrom(const IndexedView &view, ArrayRef<int> axes) {
-    return isOutside(view) && view.onlyHas(axes);
+  /// Of batch, time and channels, and not of the state dimension.
+  bool isOfChannels(const IndexedView &view) {
+    return isOutside(view) && !view.has(readout.n);
+  }
+  /// Of batch, time, groups of channels and the state dimension.
+  bool isOfStates(const IndexedView &view) {
+    return isOutside(view) && llvm::all_of(view.axes, [&](int axis) {
+             return axis == kNoAxis || axis == time || axis == readout.n ||
+                    llvm::is_contained(batch, axis) ||
+                    llvm::is_contained(group, axis);
+           });
   }
   LogicalResult matchReadout();
   LogicalResult matchContract(linalg::ContractOp op, Value state);
@@ -109,8 +121,13 @@ private:
   LogicalResult matchInjection(Value term);
   std::optional<SmallVector<IndexedView>> divide(const IndexedView &product,
                                                  const IndexedView &factor);
+  int64_t sizeOf(ArrayRef<int> axes);
+  Value arrange(OpBuilder &builder, const IndexedView &view,
+                ArrayRef<SmallVector<int>> to);
+  IndexedView spread(OpBuilder &builder, Value value,
+                     ArrayRef<SmallVector<int>> from);
   Value multiply(OpBuilder &builder, ArrayRef<IndexedView> factors,
-                 ArrayRef<int> axes, ArrayRef<int64_t> sizes);
+                 ArrayRef<SmallVector<int>> to);
 
   StateUpdate update;
   ssm::ScanOp scan;
@@ -120,7 +137,9 @@ private:
   StringRef reason;
 
   Readout readout;
-  int batch = kNoAxis, channel = kNoAxis;
+  /// The state's axes but n. The first channels are the groups, if B or C
+  /// depend on channels.
+  SmallVector<int> batch, group, channel;
   SmallVector<IndexedView> dt, a, b, x;
   bool negateA = false;
 };
@@ -138,7 +157,8 @@ struct RecognizeRecurrencesPass
 //===----------------------------------------------------------------------===//
 
 /// C * h summed over n by a contraction. `state` is the operand that is h.
-LogicalResult SelectiveScanMatcher::matchContract(linalg::ContractOp op, Value state) {
+LogicalResult SelectiveScanMatcher::matchContract(linalg::ContractOp op,
+                                                  Value state) {
   if (!isKnownZero(op.getDpsInits()[0]) || op.getInputs().size() != 2 ||
       op.getInputs()[0] == op.getInputs()[1])
     return fail("the readout is no plain contraction");
@@ -153,7 +173,8 @@ LogicalResult SelectiveScanMatcher::matchContract(linalg::ContractOp op, Value s
   SmallVector<bool> known(loopAxes.size(), false);
   for (auto [d, number] : llvm::enumerate(h.axes))
     if (number != kNoAxis) {
-      unsigned loop = cast<AffineDimExpr>(maps[k].getResult(number)).getPosition();
+      unsigned loop =
+          cast<AffineDimExpr>(maps[k].getResult(number)).getPosition();
       loopAxes[loop] = d;
       known[loop] = true;
     }
@@ -161,8 +182,8 @@ LogicalResult SelectiveScanMatcher::matchContract(linalg::ContractOp op, Value s
   for (unsigned loop = 0; loop < loopAxes.size(); ++loop) {
     if (!known[loop] && loopSizes[loop] != 1)
       return fail("the readout has a dimension that the state lacks");
-    bool reduced = !maps[2].getResultPosition(
-        getAffineDimExpr(loop, op.getContext()));
+    bool reduced =
+        !maps[2].getResultPosition(getAffineDimExpr(loop, op.getContext()));
     if (!reduced || loopSizes[loop] == 1)
       continue;
     if (readout.n != kNoAxis)
@@ -182,11 +203,13 @@ LogicalResult SelectiveScanMatcher::matchContract(linalg::ContractOp op, Value s
 }
 
 /// C * h summed over n by a multiplication and a reduction.
-LogicalResult SelectiveScanMatcher::matchReduce(linalg::ReduceOp op, Value product) {
+LogicalResult SelectiveScanMatcher::matchReduce(linalg::ReduceOp op,
+                                                Value product) {
   Block &combiner = op.getRegion().front();
   auto add = dyn_cast<arith::AddFOp>(&combiner.front());
-  if (!add || combiner.getOperations().size() != 2 || op.getInputs().size() != 1 ||
-      op.getDimensions().size() != 1 || !isKnownZero(op.getInits()[0]))
+  if (!add || combiner.getOperations().size() != 2 ||
+      op.getInputs().size() != 1 || op.getDimensions().size() != 1 ||
+      !isKnownZero(op.getInits()[0]))
     return fail("the readout is no plain sum");
   SmallVector<int> axes = stateAxes();
   readout.n = axes[op.getDimensions()[0]];
@@ -212,8 +235,8 @@ LogicalResult SelectiveScanMatcher::matchReadout() {
       if (use.getOwner() == yield) {
         unsigned index = use.getOperandNumber();
         if (value == update.next &&
-            (index == update.index ||
-             (index >= scan.getInits().size() && scan.getResult(index).use_empty())))
+            (index == update.index || (index >= scan.getInits().size() &&
+                                       scan.getResult(index).use_empty())))
           continue;
         return fail("all states are used, not only their readout");
       }
@@ -229,28 +252,30 @@ LogicalResult SelectiveScanMatcher::matchReadout() {
         reader->hasOneUse())
       if (auto reduce = dyn_cast<linalg::ReduceOp>(*reader->user_begin()))
         return matchReduce(reduce, reader->getResult(0));
-    if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, linalg::TransposeOp>(
-            reader))
+    if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+             linalg::TransposeOp>(reader))
       return fail("the readout is no contraction");
     value = reader->getResult(0);
   }
 }
 
-/// The state's axes but n are batch and channel; B and C have no channel.
+/// The state's axes but n: of the batch are those that A lacks and C has.
 LogicalResult SelectiveScanMatcher::nameAxes() {
-  if (readout.n == kNoAxis)
-    return fail("the readout sums over nothing");
-  SmallVector<int> rest;
-  for (int d = 0; d < type.getRank(); ++d)
-    if (d != readout.n && type.getDimSize(d) != 1)
-      rest.push_back(d);
-  if (rest.size() > 2 || rest.empty())
-    return fail("the state is not of batch, channel and state dimensions");
-  channel = rest.back();
-  batch = rest.size() == 2 ? rest.front() : kNoAxis;
-  if (batch != kNoAxis && readout.c.has(channel))
-    std::swap(batch, channel);
-  if (!isFrom(readout.c, {batch, time, readout.n}) || !readout.c.has(readout.n))
+  SmallVector<int> single;
+  for (int axis : stateAxes()) {
+    if (axis == kNoAxis || axis == readout.n)
+      continue;
+    bool inA = llvm::any_of(
+        a, [&](const IndexedView &factor) { return factor.has(axis); });
+    (!readout.c.has(axis) ? single : inA ? group : batch).push_back(axis);
+  }
+  channel = group;
+  channel.append(single);
+  if (channel.empty())
+    std::swap(channel, batch);
+  if (channel.empty())
+    return fail("the state has no channels");
+  if (!isOfStates(readout.c) || !readout.c.has(readout.n))
     return fail("the readout's weights depend on the channel or on the loop");
   return success();
 }
@@ -271,16 +296,23 @@ LogicalResult SelectiveScanMatcher::matchDecay(Value term) {
   if (!exp)
     return fail("the decay is no exponential");
   negative = false;
-  // What does not vary with time is A, however it is computed.
+  // What does not vary with time is A, however it is computed. It may lack n
+  // as dt does: then it is a factor of a product without n.
   auto isFinal = [&](const IndexedView &view) {
-    return isOutside(view) &&
-           (!view.has(time) || view.onlyHas({batch, time, channel}));
+    if (!isOutside(view) || (view.has(time) && view.has(readout.n)))
+      return false;
+    Operation *op = view.base.getDefiningOp();
+    return !view.has(time) ||
+           !isa_and_present<arith::MulFOp, arith::NegFOp>(op) ||
+           llvm::all_of(op->getOperands(), [&](Value operand) {
+             return look({operand, view.axes}).has(time);
+           });
   };
   for (const IndexedView &factor :
        factorsOf({exp.getOperand(), decay.axes}, isFinal)) {
-    if (isFrom(factor, {channel, readout.n}))
+    if (isOutside(factor) && !factor.has(time))
       a.push_back(factor);
-    else if (isFrom(factor, {batch, time, channel}))
+    else if (isOfChannels(factor))
       dt.push_back(factor);
     else
       return fail("the exponent is not dt times A");
@@ -294,7 +326,8 @@ LogicalResult SelectiveScanMatcher::matchDecay(Value term) {
 /// What is left of a product without one factor; none if it has it not. Takes
 /// apart no more than it must, so that the rest are values that exist.
 std::optional<SmallVector<IndexedView>>
-SelectiveScanMatcher::divide(const IndexedView &product, const IndexedView &factor) {
+SelectiveScanMatcher::divide(const IndexedView &product,
+                             const IndexedView &factor) {
   if (product == factor)
     return SmallVector<IndexedView>();
   auto mul = product.base.getDefiningOp<arith::MulFOp>();
@@ -312,8 +345,7 @@ SelectiveScanMatcher::divide(const IndexedView &product, const IndexedView &fact
 LogicalResult SelectiveScanMatcher::matchInjection(Value term) {
   negative = false;
   auto isOneSided = [&](const IndexedView &view) {
-    return isFrom(view, {batch, time, channel}) ||
-           isFrom(view, {batch, time, readout.n});
+    return isOfChannels(view) || isOfStates(view);
   };
   SmallVector<IndexedView> factors = factorsOf({term, stateAxes()}, isOneSided);
   for (const IndexedView &wanted : dt) {
@@ -329,9 +361,9 @@ LogicalResult SelectiveScanMatcher::matchInjection(Value term) {
       return fail("the injection has not the decay's dt");
   }
   for (const IndexedView &factor : factors) {
-    if (isFrom(factor, {batch, time, channel}))
+    if (isOfChannels(factor))
       x.push_back(factor);
-    else if (isFrom(factor, {batch, time, readout.n}))
+    else if (isOfStates(factor))
       b.push_back(factor);
     else
       return fail("the injection is no outer product");
@@ -341,15 +373,64 @@ LogicalResult SelectiveScanMatcher::matchInjection(Value term) {
   return success();
 }
 
+int64_t SelectiveScanMatcher::sizeOf(ArrayRef<int> axes) {
+  int64_t size = 1;
+  for (int axis : axes)
+    size *= axis == time ? scan.getLength() : type.getDimSize(axis);
+  return size;
+}
+
+/// The axes of several lists one after the other, and which dimensions of them
+/// a list is; an empty list is one dimension of size 1.
+static std::pair<SmallVector<int>, SmallVector<ReassociationIndices>>
+concatLists(ArrayRef<SmallVector<int>> lists) {
+  SmallVector<int> flat;
+  SmallVector<ReassociationIndices> dims;
+  for (const SmallVector<int> &list : lists) {
+    dims.emplace_back();
+    for (int axis : list.empty() ? SmallVector<int>{kNoAxis} : list) {
+      dims.back().push_back(flat.size());
+      flat.push_back(axis);
+    }
+  }
+  return {flat, dims};
+}
+
+/// The view's values with one dimension for each list of axes.
+Value SelectiveScanMatcher::arrange(OpBuilder &builder, const IndexedView &view,
+                                    ArrayRef<SmallVector<int>> to) {
+  auto [axes, dims] = concatLists(to);
+  SmallVector<int64_t> sizes = llvm::map_to_vector(
+      axes, [&](int axis) { return axis == kNoAxis ? 1 : sizeOf(axis); });
+  Value value = materialize(builder, scan.getLoc(), view, axes, sizes);
+  if (axes.size() == to.size())
+    return value;
+  return tensor::CollapseShapeOp::create(builder, scan.getLoc(), value, dims);
+}
+
+/// The reverse of `arrange`.
+IndexedView SelectiveScanMatcher::spread(OpBuilder &builder, Value value,
+                                         ArrayRef<SmallVector<int>> from) {
+  auto [axes, dims] = concatLists(from);
+  if (axes.size() == from.size())
+    return {value, axes};
+  SmallVector<int64_t> sizes = llvm::map_to_vector(
+      axes, [&](int axis) { return axis == kNoAxis ? 1 : sizeOf(axis); });
+  return {tensor::ExpandShapeOp::create(
+              builder, scan.getLoc(), typeOf(value).clone(sizes), value, dims),
+          axes};
+}
+
 Value SelectiveScanMatcher::multiply(OpBuilder &builder,
                                      ArrayRef<IndexedView> factors,
-                                     ArrayRef<int> axes, ArrayRef<int64_t> sizes) {
+                                     ArrayRef<SmallVector<int>> to) {
   Value product;
   for (const IndexedView &factor : factors) {
-    Value value = materialize(builder, scan.getLoc(), factor, axes, sizes);
-    product = product ? arith::MulFOp::create(builder, scan.getLoc(), product, value)
-                            .getResult()
-                      : value;
+    Value value = arrange(builder, factor, to);
+    product =
+        product ? arith::MulFOp::create(builder, scan.getLoc(), product, value)
+                      .getResult()
+                : value;
   }
   return product;
 }
@@ -358,48 +439,56 @@ FailureOr<Replacement> SelectiveScanMatcher::run(OpBuilder &builder) {
   auto sum = update.next.getDefiningOp<arith::AddFOp>();
   if (!sum || !update.old.hasOneUse())
     return fail("the state is not multiplied and added to");
-  if (failed(matchReadout()) || failed(nameAxes()))
+  if (failed(matchReadout()))
     return failure();
+  if (readout.n == kNoAxis)
+    return fail("the readout sums over nothing");
   // The old state's term is the one through which the old state goes.
   Value decayed = sum.getLhs(), added = sum.getRhs();
   if (*update.old.user_begin() == added.getDefiningOp())
     std::swap(decayed, added);
-  if (failed(matchDecay(decayed)) || failed(matchInjection(added)))
+  if (failed(matchDecay(decayed)) || failed(nameAxes()) ||
+      failed(matchInjection(added)))
     return failure();
 
   Location loc = scan.getLoc();
-  auto sizeOf = [&](int axis) { return axis == kNoAxis ? 1 : type.getDimSize(axis); };
-  int64_t nb = sizeOf(batch), nd = sizeOf(channel), nn = sizeOf(readout.n),
-          nt = scan.getLength();
-  SmallVector<int> btd{batch, time, channel}, btn{batch, time, readout.n},
-      bdn{batch, channel, readout.n};
-  Value av = multiply(builder, a, {channel, readout.n}, {nd, nn});
+  SmallVector<int> times{time}, n{readout.n};
+  SmallVector<SmallVector<int>> btd{batch, times, channel}, btn{batch, times},
+      bdn{batch, channel, n}, aAxes{channel};
+  if (!group.empty())
+    btn.push_back(group);
+  btn.push_back(n);
+  // The decay of a channel may be the same for all its states.
+  if (llvm::any_of(
+          a, [&](const IndexedView &factor) { return factor.has(readout.n); }))
+    aAxes.push_back(n);
+  Value av = multiply(builder, a, aAxes);
   if (negateA)
     av = arith::NegFOp::create(builder, loc, av);
-  Value init = materialize(builder, loc, {scan.getInits()[update.index], stateAxes()},
-                           bdn, {nb, nd, nn});
+  Value init =
+      arrange(builder, {scan.getInits()[update.index], stateAxes()}, bdn);
   auto op = ssm::SelectiveScanOp::create(
-      builder, loc, multiply(builder, x, btd, {nb, nt, nd}),
-      multiply(builder, dt, btd, {nb, nt, nd}), av,
-      multiply(builder, b, btn, {nb, nt, nn}),
-      multiply(builder, {readout.c}, btn, {nb, nt, nn}), init, Value(), Value(),
-      scan.getReverse());
+      builder, loc, multiply(builder, x, btd), multiply(builder, dt, btd), av,
+      multiply(builder, b, btn), multiply(builder, {readout.c}, btn), init,
+      Value(), Value(), scan.getReverse());
 
   Replacement replacement;
-  replacement.last = materialize(builder, loc, {op.getLast(), bdn}, stateAxes(),
-                                 type.getShape());
+  replacement.last =
+      materialize(builder, loc, spread(builder, op.getLast(), bdn), stateAxes(),
+                  type.getShape());
   // The readout's value per step, with time where the loop stacks.
   RankedTensorType resultType = typeOf(readout.result);
-  int64_t dim = scan.getStackDims().empty()
-                    ? 0
-                    : std::min<int64_t>(scan.getStackDims()[0], resultType.getRank());
+  int64_t dim =
+      scan.getStackDims().empty()
+          ? 0
+          : std::min<int64_t>(scan.getStackDims()[0], resultType.getRank());
   SmallVector<int> axes(readout.resultAxes);
   for (auto [axis, size] : llvm::zip(axes, resultType.getShape()))
     if (size == 1)
       axis = kNoAxis;
   axes.insert(axes.begin() + dim, time);
-  Value y = materialize(builder, loc, {op.getY(), btd}, axes,
-                        withDim(resultType, dim, nt).getShape());
+  Value y = materialize(builder, loc, spread(builder, op.getY(), btd), axes,
+                        withDim(resultType, dim, scan.getLength()).getShape());
   replacement.sequences.push_back({readout.result, {y, dim}});
   return replacement;
 }
@@ -409,18 +498,21 @@ FailureOr<Replacement> SelectiveScanMatcher::run(OpBuilder &builder) {
 //===----------------------------------------------------------------------===//
 
 /// h' = a * h + u with a and u from outside of the loop.
-static FailureOr<Replacement> matchLinear(OpBuilder &builder, StateUpdate update) {
+static FailureOr<Replacement> matchLinear(OpBuilder &builder,
+                                          StateUpdate update) {
   ssm::ScanOp scan = update.scan;
   Block *body = &scan.getBody().front();
   auto sum = update.next.getDefiningOp<arith::AddFOp>();
   if (!sum || !update.old.hasOneUse())
     return failure();
   auto outside = [&](Value value) -> std::optional<TimeValue> {
-    if (auto arg = dyn_cast<BlockArgument>(value); arg && arg.getOwner() == body) {
+    if (auto arg = dyn_cast<BlockArgument>(value);
+        arg && arg.getOwner() == body) {
       if (arg.getArgNumber() < scan.getInits().size())
         return std::nullopt;
       unsigned index = arg.getArgNumber() - scan.getInits().size();
-      return TimeValue{scan.getSequences()[index], scan.getSequenceDims()[index]};
+      return TimeValue{scan.getSequences()[index],
+                       scan.getSequenceDims()[index]};
     }
     if (value.getParentBlock() == body)
       return std::nullopt;
@@ -442,8 +534,8 @@ static FailureOr<Replacement> matchLinear(OpBuilder &builder, StateUpdate update
     int64_t dim = u->isInvariant() ? a->dim : u->dim, length = scan.getLength();
     auto op = ssm::LinearRecurrenceOp::create(
         builder, loc, withTimeAt(builder, loc, *a, dim, length),
-        withTimeAt(builder, loc, *u, dim, length), scan.getInits()[update.index],
-        dim, scan.getReverse());
+        withTimeAt(builder, loc, *u, dim, length),
+        scan.getInits()[update.index], dim, scan.getReverse());
     Replacement replacement;
     replacement.last = op.getLast();
     replacement.sequences.push_back({update.next, {op.getStates(), dim}});
@@ -471,9 +563,9 @@ static void dropState(OpBuilder &builder, StateUpdate update,
     sequences.push_back(time.value);
     dims.push_back(time.dim);
   }
-  auto rest = ssm::ScanOp::create(builder, scan.getLoc(), types, inits, sequences,
-                                  scan.getLength(), dims, scan.getStackDims(),
-                                  scan.getReverse());
+  auto rest = ssm::ScanOp::create(builder, scan.getLoc(), types, inits,
+                                  sequences, scan.getLength(), dims,
+                                  scan.getStackDims(), scan.getReverse());
   Block *old = &scan.getBody().front();
   Block *block = &rest.getBody().emplaceBlock();
   IRMapping mapping;
@@ -497,12 +589,13 @@ static void dropState(OpBuilder &builder, StateUpdate update,
   SmallVector<Value> results(rest.getResults());
   for (auto [k, dim] : llvm::enumerate(scan.getStackDims())) {
     unsigned index = inits.size() + k;
-    auto arg = dyn_cast<BlockArgument>(block->getTerminator()->getOperand(index));
+    auto arg =
+        dyn_cast<BlockArgument>(block->getTerminator()->getOperand(index));
     if (!arg || arg.getOwner() != block || arg.getArgNumber() < inits.size())
       continue;
     unsigned from = arg.getArgNumber() - inits.size();
-    results[index] = moveDimension(builder, scan.getLoc(), sequences[from],
-                                   dims[from], dim);
+    results[index] =
+        moveDimension(builder, scan.getLoc(), sequences[from], dims[from], dim);
   }
   results.insert(results.begin() + update.index, replacement.last);
   scan.replaceAllUsesWith(results);
@@ -526,10 +619,11 @@ bool RecognizeRecurrencesPass::recognizeIn(ssm::ScanOp scan) {
       dropState(builder, update, *replacement);
       return true;
     }
-    remark::missed(scan.getLoc(), remark::RemarkOpts::name("RecognizeRecurrences")
-                                      .category("raise"))
-        << "state " + std::to_string(s) + " stays in a scan: " +
-               matcher.getReason().str();
+    remark::missed(
+        scan.getLoc(),
+        remark::RemarkOpts::name("RecognizeRecurrences").category("raise"))
+        << "state " + std::to_string(s) +
+               " stays in a scan: " + matcher.getReason().str();
   }
   return false;
 }
@@ -544,7 +638,8 @@ void RecognizeRecurrencesPass::runOnOperation() {
       changed |= recognizeIn(scan);
   }
   SmallVector<ssm::SelectiveScanOp> selective;
-  getOperation().walk([&](ssm::SelectiveScanOp op) { selective.push_back(op); });
+  getOperation().walk(
+      [&](ssm::SelectiveScanOp op) { selective.push_back(op); });
   for (ssm::SelectiveScanOp op : selective)
     fuseSkipAndGate(op);
   for (Block &block : getOperation().getBody())

@@ -80,6 +80,45 @@ func.func @inside(%x: tensor<6x4xf32>, %dt: tensor<6x4xf32>, %a: tensor<4x3xf32>
   return %y, %last : tensor<6x4xf32>, tensor<4x3xf32>
 }
 
+// Heads: the channels are several dimensions, of which B and C may have the
+// first (groups), and A lacks n. The batch is what A lacks and C has.
+#hg = affine_map<(b, g, r, p, n) -> (b, g, r, p, n)>
+#cg = affine_map<(b, g, r, p, n) -> (b, g, n)>
+#og = affine_map<(b, g, r, p, n) -> (b, g, r, p)>
+// CHECK-LABEL: func @heads
+// CHECK: %[[A:.*]] = tensor.collapse_shape %{{.*}} : tensor<3x2x4xf32> into tensor<24xf32>
+// CHECK: %[[INIT:.*]] = tensor.collapse_shape %arg5 {{\[\[}}0], [1, 2, 3], [4]] : tensor<7x3x2x4x5xf32> into tensor<7x24x5xf32>
+// CHECK: %[[X:.*]] = tensor.collapse_shape %arg0 {{.*}} into tensor<7x6x24xf32>
+// CHECK: %[[DT:.*]] = tensor.collapse_shape {{.*}} into tensor<7x6x24xf32>
+// CHECK: ssm.selective_scan x(%[[X]]) dt(%[[DT]]) A(%[[A]]) B(%arg3) C(%arg4) init(%[[INIT]]) : tensor<7x6x24xf32>, tensor<24xf32>, tensor<7x6x3x5xf32>, tensor<7x24x5xf32>
+func.func @heads(%x: tensor<7x6x3x2x4xf32>, %dt: tensor<7x6x3x2xf32>, %a: tensor<3x2xf32>, %b: tensor<7x6x3x5xf32>, %c: tensor<7x6x3x5xf32>,
+    %h0: tensor<7x3x2x4x5xf32>) -> (tensor<7x6x3x2x4xf32>, tensor<7x3x2x4x5xf32>) {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<7x6x3x2xf32>
+  %ab = linalg.broadcast ins(%a : tensor<3x2xf32>) outs(%e : tensor<7x6x3x2xf32>) dimensions = [0, 1]
+  %da = arith.mulf %dt, %ab : tensor<7x6x3x2xf32>
+  %decay = math.exp %da : tensor<7x6x3x2xf32>
+  %e5 = tensor.empty() : tensor<7x6x3x2x4xf32>
+  %dtb = linalg.broadcast ins(%dt : tensor<7x6x3x2xf32>) outs(%e5 : tensor<7x6x3x2x4xf32>) dimensions = [4]
+  %u = arith.mulf %dtb, %x : tensor<7x6x3x2x4xf32>
+  %last, %ys = ssm.scan init(%h0 : tensor<7x3x2x4x5xf32>)
+      sequences(%decay, %u, %b, %c : tensor<7x6x3x2xf32>, tensor<7x6x3x2x4xf32>, tensor<7x6x3x5xf32>, tensor<7x6x3x5xf32>) length 6 {
+  ^bb0(%h: tensor<7x3x2x4x5xf32>, %at: tensor<7x3x2xf32>, %ut: tensor<7x3x2x4xf32>, %bt: tensor<7x3x5xf32>, %ct: tensor<7x3x5xf32>):
+    %eh = tensor.empty() : tensor<7x3x2x4x5xf32>
+    %ax = linalg.broadcast ins(%at : tensor<7x3x2xf32>) outs(%eh : tensor<7x3x2x4x5xf32>) dimensions = [3, 4]
+    %m = arith.mulf %ax, %h : tensor<7x3x2x4x5xf32>
+    %ub = linalg.broadcast ins(%ut : tensor<7x3x2x4xf32>) outs(%eh : tensor<7x3x2x4x5xf32>) dimensions = [4]
+    %bb = linalg.broadcast ins(%bt : tensor<7x3x5xf32>) outs(%eh : tensor<7x3x2x4x5xf32>) dimensions = [2, 3]
+    %v = arith.mulf %ub, %bb : tensor<7x3x2x4x5xf32>
+    %n = arith.addf %m, %v : tensor<7x3x2x4x5xf32>
+    %ey = tensor.empty() : tensor<7x3x2x4xf32>
+    %z = linalg.fill ins(%zero : f32) outs(%ey : tensor<7x3x2x4xf32>) -> tensor<7x3x2x4xf32>
+    %y = linalg.contract indexing_maps = [#hg, #cg, #og] ins(%n, %ct : tensor<7x3x2x4x5xf32>, tensor<7x3x5xf32>) outs(%z : tensor<7x3x2x4xf32>) -> tensor<7x3x2x4xf32>
+    ssm.yield %n, %y : tensor<7x3x2x4x5xf32>, tensor<7x3x2x4xf32>
+  } {sequence_dims = array<i64: 1, 1, 1, 1>, stack_dims = array<i64: 1>} -> tensor<7x3x2x4x5xf32>, tensor<7x6x3x2x4xf32>
+  return %ys, %last : tensor<7x6x3x2x4xf32>, tensor<7x3x2x4x5xf32>
+}
+
 // A readout of the state before its update is no selective scan, and nor is an
 // injection with another dt; both stay scans here.
 // CHECK-LABEL: func @old_state
