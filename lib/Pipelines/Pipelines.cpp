@@ -84,11 +84,16 @@ void itera::populateFusePipeline(OpPassManager &manager,
                                  const FuseOptions &options) {
   OpPassManager &layers = manager.nest<func::FuncOp>();
   layers.addPass(createExpandMoePass());
-  layers.addPass(createFoldConstantsPass());
+  // Before a stream is derived it would hide that a decay, repeated for each
+  // frame, is the same at all times.
+  FoldConstantsPassOptions fold;
+  fold.smallBytes = 4096;
+  layers.addPass(createFoldConstantsPass(fold));
   PackWeightsPassOptions pack;
   pack.rows.assign(options.rows.begin(), options.rows.end());
   manager.addPass(createPackWeightsPass(pack));
   manager.addPass(createFormKernelsPass());
+  manager.addPass(createTransposeStatesPass());
   // Kernels want some weights in another order.
   OpPassManager &functions = manager.nest<func::FuncOp>();
   functions.addPass(createFoldConstantsPass());

@@ -37,6 +37,7 @@ struct Origin {
 };
 
 struct FoldConstants : itera::impl::FoldConstantsPassBase<FoldConstants> {
+  using FoldConstantsPassBase::FoldConstantsPassBase;
   void runOnOperation() override {
     constants.clear();
     getOperation().walk<WalkOrder::PreOrder>(
@@ -100,18 +101,18 @@ void FoldConstants::classify(Operation *op) {
     const Origin &part = known->second;
     if (llvm::AddOverflow(origin.bytes, part.bytes, origin.bytes))
       origin.bytes = INT64_MAX / (2 * kMaxGrowth);
-    origin.severalWeights |= part.severalWeights ||
-                             (origin.weight && part.weight &&
-                              origin.weight != part.weight);
+    origin.severalWeights |=
+        part.severalWeights ||
+        (origin.weight && part.weight && origin.weight != part.weight);
     if (part.weight)
       origin.weight = part.weight;
   }
   origin.bytes = std::min(origin.bytes, INT64_MAX / (2 * kMaxGrowth));
-  origin.isInit =
-      isa<tensor::EmptyOp, linalg::FillOp, tensor::SplatOp>(op);
+  origin.isInit = isa<tensor::EmptyOp, linalg::FillOp, tensor::SplatOp>(op);
   for (Type type : op->getResultTypes())
     if (!origin.isInit && elementsOf(type) > ssm::kMaxInlineElements &&
-        bytesOf(type) > kMaxGrowth * origin.bytes)
+        bytesOf(type) >
+            std::max<int64_t>(smallBytes, kMaxGrowth * origin.bytes))
       return;
   for (Value result : op->getResults())
     constants.insert({result, origin});
@@ -145,8 +146,7 @@ void FoldConstants::replaceRoots() {
       name = (origin.weight.getValue() + ".folded").str();
     else if (auto named = dyn_cast<NameLoc>(op->getLoc()))
       name = named.getName().str();
-    Value replacement =
-        ssm::buildConstant(builder, op->getLoc(), *data, name);
+    Value replacement = ssm::buildConstant(builder, op->getLoc(), *data, name);
     // Constant users keep the old value, which dies with them.
     value.replaceUsesWithIf(replacement, [&](OpOperand &use) {
       return !isConstant(use.getOwner());

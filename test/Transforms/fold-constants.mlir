@@ -1,4 +1,5 @@
 // RUN: itera-opt --ssm-fold-constants %s | FileCheck %s
+// RUN: itera-opt --ssm-fold-constants=small-bytes=5120 %s | FileCheck %s --check-prefix=SMALL
 
 // -exp(A_log) folds into one weight of its own; the bare weight stays.
 // CHECK-LABEL: func.func @chain
@@ -36,6 +37,10 @@ func.func @sum(%x: tensor<10xf32>) -> tensor<10xf32> {
 
 // A transposed weight folds; a broadcast that takes more than four times the
 // weight's bytes does not, nor does an init.
+// With small-bytes what is small in the end does: 5,120 bytes here.
+// SMALL-LABEL: func.func @growth
+// SMALL-NOT: linalg.broadcast
+// SMALL: linalg.fill
 // CHECK-LABEL: func.func @growth
 // CHECK-DAG: ssm.weight "a.folded" {{.*}} : tensor<8x10xf32>
 // CHECK-DAG: %[[A:.*]] = ssm.weight "a" dense_resource<a>

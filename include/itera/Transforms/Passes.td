@@ -15,8 +15,9 @@ def FoldConstantsPass : Pass<"ssm-fold-constants", "::mlir::func::FuncOp"> {
     dead. Values inside of a scan's body are replaced by constants outside.
 
     A weight itself is never folded. A result is left alone if it takes more
-    than four times the bytes of the weights it is made of (a broadcast), or if
-    it would take too long to compute. Linear in the size of the function.
+    than four times the bytes of the weights it is made of (a broadcast) and
+    more than `small-bytes`, or if it would take too long to compute. Linear in
+    the size of the function.
 
     ```mlir
     func.func @f(%x: tensor<2x2xf32>) -> tensor<2x2xf32> {
@@ -35,6 +36,9 @@ def FoldConstantsPass : Pass<"ssm-fold-constants", "::mlir::func::FuncOp"> {
     }
     ```
   }];
+  let options = [
+    Option<"smallBytes", "small-bytes", "int64_t", /*default=*/"0",
+           "Results of so many bytes may be computed whatever they are made of">];
   let dependentDialects = ["::mlir::arith::ArithDialect",
                            "::itera::ssm::SSMDialect"];
   let statistics = [

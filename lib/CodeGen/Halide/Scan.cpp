@@ -20,6 +20,12 @@
 // The state is the second element of the Tuple: Halide may store an element
 // before it computes the next, and y reads the state but not the other way
 // round.
+//
+// A selective scan of one frame is not a loop over time but a pass over the
+// state, which is larger than the nearest cache: there the channels run inside
+// of the tiles of states, so that memory is read and written in its own order,
+// and y is summed in memory. Each element is computed by the same operations
+// in the same order.
 
 #include "Builder.h"
 
@@ -149,7 +155,8 @@ bool KernelBuilder::claimScan() {
                                                  at(op.getA(), {channel}))));
     Func du = addPerStep("du", mul(delta, x));
     if (op.getZ())
-      gate = addPerStep("gate", fp::silu(at(op.getZ(), {b, frame(t), channel})));
+      gate =
+          addPerStep("gate", fp::silu(at(op.getZ(), {b, frame(t), channel})));
     if (op.getD())
       skip = addPerStep("skip", mul(at(op.getD(), {channel}), x));
 
@@ -158,15 +165,17 @@ bool KernelBuilder::claimScan() {
     f(d, n, t, g, b, q) =
         Halide::Tuple(Halide::undef<float>(), Halide::undef<float>());
     RDom all(0, states, "s");
-    f(d, all, frame(0), g, b, q) = Halide::Tuple(
-        Halide::undef<float>(), at(op.getInit(), {b, channel, all.x}));
+    if (frames > 1)
+      f(d, all, frame(0), g, b, q) = Halide::Tuple(
+          Halide::undef<float>(), at(op.getInit(), {b, channel, all.x}));
     RDom r(0, tile, 0, frames, 0, tiles, "r");
     Expr state = r.z * tile + r.x, now = frame(r.y);
     Halide::FuncRef here = f(d, state, now, g, b, q);
     Expr decay = dt(d, r.y, g, b);
     if (op.hasDecayPerState())
       decay = fp::decayExp2(mul(decay, at(op.getA(), {channel, state})));
-    Expr h = fma(decay, here[1],
+    Expr before = frames > 1 ? here[1] : at(op.getInit(), {b, channel, state});
+    Expr h = fma(decay, before,
                  mul(du(d, r.y, g, b), perState(op.getB(), now, state)));
     Expr start = op.getD() ? skip(d, r.y, g, b) : Expr(0.0f);
     Expr y = here[0];
@@ -189,23 +198,32 @@ bool KernelBuilder::claimScan() {
 
     // Schedule
     Var outer("do"), lane("di");
-    Halide::Stage first = f.update(0), main = f.update(1);
-    first.split(d, outer, lane, channels.width, TailStrategy::RoundUp)
-        .reorder(lane, all.x, outer, g, b, q);
-    main.split(d, outer, lane, channels.width, TailStrategy::RoundUp)
-        .reorder(lane, r.x, r.y, r.z, outer, g, b, q)
-        .unroll(r.x);
-    if (channels.width > 1) {
-      first.vectorize(lane);
-      main.vectorize(lane);
+    auto fits = [&](int64_t values) {
+      return values * 4 * int64_t(perStep.size()) <= kStackBytes / 2;
+    };
+    bool onePass = frames == 1 && fits(channels.count);
+    if (frames > 1) {
+      Halide::Stage first = f.update(0);
+      first.split(d, outer, lane, channels.width, TailStrategy::RoundUp)
+          .reorder(lane, all.x, outer, g, b, q);
+      if (channels.width > 1)
+        first.vectorize(lane);
     }
+    Halide::Stage main = f.update(frames > 1 ? 1 : 0);
+    main.split(d, outer, lane, channels.width, TailStrategy::RoundUp);
+    if (onePass)
+      main.reorder(lane, r.x, outer, r.y, r.z, g, b, q);
+    else
+      main.reorder(lane, r.x, r.y, r.z, outer, g, b, q);
+    main.unroll(r.x);
+    if (channels.width > 1)
+      main.vectorize(lane);
     // With several tiles the steps are passed several times: keep their
     // values for all of them if there is room.
-    bool keep = tiles > 1 && int64_t(frames) * channels.width * 4 *
-                                     int64_t(perStep.size()) <=
-                                 kStackBytes / 2;
     for (Func &value : perStep) {
-      if (keep)
+      if (onePass)
+        value.compute_at(f, g);
+      else if (tiles > 1 && fits(int64_t(frames) * channels.width))
         value.compute_at(f, outer);
       else
         value.compute_at(f, r.y);

@@ -44,12 +44,11 @@ struct FillSplat : OpRewritePattern<arith::ConstantOp> {
       return rewriter.notifyMatchFailure(op, "not a big splat");
     Location loc = op.getLoc();
     auto type = cast<RankedTensorType>(op.getType());
-    Value scalar = arith::ConstantOp::create(
-        rewriter, loc, value.getSplatValue<TypedAttr>());
+    Value scalar = arith::ConstantOp::create(rewriter, loc,
+                                             value.getSplatValue<TypedAttr>());
     Value init = tensor::EmptyOp::create(rewriter, loc, type.getShape(),
                                          type.getElementType());
-    rewriter.replaceOp(op,
-                       linalg::FillOp::create(rewriter, loc, scalar, init));
+    rewriter.replaceOp(op, linalg::FillOp::create(rewriter, loc, scalar, init));
     return success();
   }
 };
@@ -76,6 +75,51 @@ struct InsertPad : OpRewritePattern<tensor::PadOp> {
   }
 };
 
+/// A slice of values side by side is the slices side by side: what a window
+/// keeps of the frames it had and those that came need not be written twice.
+struct SliceConcat : OpRewritePattern<tensor::ExtractSliceOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(tensor::ExtractSliceOp op,
+                                PatternRewriter &rewriter) const override {
+    auto concat = op.getSource().getDefiningOp<tensor::ConcatOp>();
+    if (!concat || op.getType().getRank() != op.getSourceType().getRank() ||
+        !op.hasUnitStride() ||
+        llvm::any_of(op.getStaticOffsets(), ShapedType::isDynamic) ||
+        !op.getType().hasStaticShape())
+      return rewriter.notifyMatchFailure(op, "not a static slice of a concat");
+    int64_t dim = concat.getDim(), begin = op.getStaticOffset(dim);
+    int64_t end = begin + op.getStaticSize(dim), start = 0;
+    SmallVector<Value> parts;
+    for (Value part : concat.getInputs()) {
+      auto type = cast<RankedTensorType>(part.getType());
+      int64_t low = std::max(begin - start, int64_t(0));
+      int64_t high = std::min(end - start, type.getDimSize(dim));
+      start += type.getDimSize(dim);
+      if (low >= high)
+        continue;
+      SmallVector<OpFoldResult> offsets = op.getMixedOffsets();
+      SmallVector<OpFoldResult> sizes = op.getMixedSizes();
+      offsets[dim] = rewriter.getIndexAttr(low);
+      sizes[dim] = rewriter.getIndexAttr(high - low);
+      parts.push_back(tensor::ExtractSliceOp::create(
+          rewriter, op.getLoc(), part, offsets, sizes, op.getMixedStrides()));
+    }
+    if (parts.empty())
+      return rewriter.notifyMatchFailure(op, "an empty slice");
+    // A concat that stays has the slice for nothing.
+    if (parts.size() > 1 &&
+        !llvm::all_of(concat->getUsers(),
+                      llvm::IsaPred<tensor::ExtractSliceOp>))
+      return rewriter.notifyMatchFailure(op, "the concat has other uses");
+    if (parts.size() == 1)
+      rewriter.replaceOp(op, parts.front());
+    else
+      rewriter.replaceOpWithNewOp<tensor::ConcatOp>(op, op.getType(), dim,
+                                                    parts);
+    return success();
+  }
+};
+
 struct PrepareBufferization
     : itera::impl::PrepareBufferizationPassBase<PrepareBufferization> {
   void runOnOperation() override {
@@ -83,6 +127,10 @@ struct PrepareBufferization
     RewritePatternSet powers(&getContext());
     populateMathAlgebraicSimplificationPatterns(powers);
     walkAndApplyPatterns(getOperation(), std::move(powers));
+
+    RewritePatternSet slices(&getContext());
+    slices.add<SliceConcat>(&getContext());
+    walkAndApplyPatterns(getOperation(), std::move(slices));
 
     RewritePatternSet patterns(&getContext());
     tensor::populateDecomposeTensorConcatPatterns(patterns);

@@ -115,14 +115,18 @@ LogicalResult StreamAnalysis::findRates() {
     warmup = std::max(warmup, lookahead);
     // Strides are products of small numbers: their common multiple is one.
     alignment = std::lcm(alignment, value.stride);
-    bool delivers = llvm::any_of(op.getResults(), [&](Value result) {
-      return get(result).kind == ValueTime::atEnd ||
-             llvm::is_contained(end->getOperands(), result);
-    });
-    // Frame L(T) - 1 comes at s * (L(T) - 1) + f, and L(T) <= (T + a) / s.
+    // Frame L(T) - 1 comes at s * (L(T) - 1) + f, and L(T) <= (T + a) / s. An
+    // output's frames do not come before the first input.
     int64_t add = value.length.empty() ? 0 : value.length.front().add;
-    if (delivers)
+    auto flushFor = [&](int64_t lookahead) {
       flushFrames = std::max(flushFrames, add - value.stride + lookahead + 1);
+    };
+    for (Value result : op.getResults())
+      if (llvm::is_contained(end->getOperands(), result) &&
+          get(result).kind == ValueTime::frames)
+        flushFor(lookahead);
+      else if (get(result).kind == ValueTime::atEnd)
+        flushFor(value.lookahead);
     constexpr int64_t kMost = 1 << 20;
     if (alignment > kMost || warmup > kMost || flushFrames > kMost)
       return fail(&op, "needs more frames than a stream can hold back");
@@ -140,11 +144,10 @@ void StreamAnalysis::findRegions() {
     if (it == available.end())
       continue;
     const Availability &value = it->second;
-    bool same =
-        value.stride == last.stride &&
-        (value.lookahead == last.lookahead ||
-         (comesAlways(value) && comesAlways(last))) &&
-        (flushFrames == 0 || value.length == last.length);
+    bool same = value.stride == last.stride &&
+                (value.lookahead == last.lookahead ||
+                 (comesAlways(value) && comesAlways(last))) &&
+                (flushFrames == 0 || value.length == last.length);
     // Without an end to wait for, what comes always is one region.
     if (flushFrames == 0 && comesAlways(value)) {
       regions[&op] = 0;
@@ -264,8 +267,8 @@ LogicalResult StreamAnalysis::visit(Operation *op) {
     ValueTime &known = values[value];
     if (time.kind == TimeResult::invariant)
       return fail(op, "has a result that does not change with time");
-    known.kind = time.kind == TimeResult::frames ? ValueTime::frames
-                                                 : ValueTime::atEnd;
+    known.kind =
+        time.kind == TimeResult::frames ? ValueTime::frames : ValueTime::atEnd;
     if (known.kind == ValueTime::atEnd)
       continue;
     known.available = result;

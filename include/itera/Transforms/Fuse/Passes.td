@@ -134,4 +134,47 @@ def PackWeightsPass : Pass<"ssm-pack-weights", "::mlir::ModuleOp"> {
     Statistic<"packed", "packed", "Weights packed">];
 }
 
+def TransposeStatesPass : Pass<"ssm-transpose-states", "::mlir::ModuleOp"> {
+  let summary = "Store the states of a stream as the step's kernels take them";
+  let description = [{
+    A state that the step's kernels take transposed would be transposed twice
+    per frame, which costs more than many a scan. Where all that `@step` does
+    with a state is to transpose it, always in the same order, the stream
+    stores it in this order: in every function the argument changes its type,
+    and what is returned is transposed once more, which undoes the transpose
+    behind the kernel. The list of states in `ssm.stream` follows.
+
+    ```mlir
+    // itera-opt --ssm-transpose-states --canonicalize
+    module attributes {ssm.stream = {states = [{name = "h", type = tensor<1x3x2xf32>} ] } } {
+      func.func @step(%h: tensor<1x3x2xf32> {ssm.state = 0})
+          -> (tensor<1x3x2xf32> {ssm.state = 0}) {
+        %empty = tensor.empty() : tensor<1x2x3xf32>
+        %t = linalg.transpose ins(%h : tensor<1x3x2xf32>)
+          outs(%empty : tensor<1x2x3xf32>) permutation = [0, 2, 1]
+        %new = arith.addf %t, %t : tensor<1x2x3xf32>
+        %out = tensor.empty() : tensor<1x3x2xf32>
+        %r = linalg.transpose ins(%new : tensor<1x2x3xf32>)
+          outs(%out : tensor<1x3x2xf32>) permutation = [0, 2, 1]
+        return %r : tensor<1x3x2xf32>
+      }
+    }
+    ```
+    becomes
+    ```mlir
+    module attributes {ssm.stream = {states = [{name = "h", type = tensor<1x2x3xf32>} ] } } {
+      func.func @step(%h: tensor<1x2x3xf32> {ssm.state = 0})
+          -> (tensor<1x2x3xf32> {ssm.state = 0}) {
+        %new = arith.addf %h, %h : tensor<1x2x3xf32>
+        return %new : tensor<1x2x3xf32>
+      }
+    }
+    ```
+  }];
+  let dependentDialects = [
+    "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"transposed", "transposed", "States stored in another order">];
+}
+
 #endif // ITERA_TRANSFORMS_FUSE_PASSES_TD

@@ -48,8 +48,9 @@ def PrepareBufferizationPass : Pass<"ssm-prepare-bufferization", "::mlir::func::
   let description = [{
     `tensor.concat` becomes inserts into one destination; a big splat constant
     becomes a fill, so that it takes no space in the artefact; `tensor.pad`
-    with a constant becomes a fill and an insert. A power with a small constant
-    exponent becomes products, while the exponent can still be seen.
+    with a constant becomes a fill and an insert. A slice of a concat becomes
+    the concat of slices, or one slice. A power with a small constant exponent
+    becomes products, while the exponent can still be seen.
 
     ```mlir
     func.func @f(%x: tensor<1x4xf32>, %y: tensor<2x4xf32>) -> tensor<3x4xf32> {
