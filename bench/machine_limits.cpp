@@ -64,6 +64,8 @@ static double readGbps(size_t bytes) {
 
 int main() {
   std::printf("{\"bench\":\"machine_limits\",\"fma_gflops\":%.1f,"
-              "\"read_l2_gbps\":%.1f,\"read_dram_gbps\":%.1f}\n",
-              fmaGflops(), readGbps(256 << 10), readGbps(256 << 20));
+              "\"read_l2_gbps\":%.1f,\"read_l3_gbps\":%.1f,"
+              "\"read_dram_gbps\":%.1f}\n",
+              fmaGflops(), readGbps(256 << 10), readGbps(4 << 20),
+              readGbps(256 << 20));
 }

@@ -6,5 +6,6 @@ cd "$(dirname "$0")/.."
 build=${1:-build}
 .venv/bin/python -c 'import onnxruntime' 2>/dev/null ||
   .venv/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
-.venv/bin/cmake --build "$build" --target machine-limits >&2
+.venv/bin/cmake --build "$build" --target machine-limits stream-bench >&2
 .venv/bin/python bench/forward.py "$build"
+.venv/bin/python bench/stream.py "$build"
