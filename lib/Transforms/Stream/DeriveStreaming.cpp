@@ -234,7 +234,7 @@ ArrayAttr DeriveStreaming::lookaheadNodes(const StreamAnalysis &analysis,
       const ValueTime &time = analysis.get(operand);
       if (time.kind != ValueTime::frames)
         continue;
-      int64_t when = time.available.lookahead +
+      int64_t when = time.available.leastLookahead() +
                      time.available.stride *
                          (in.window.offset + in.window.window - 1);
       if (!last || when > latest) {
@@ -242,8 +242,8 @@ ArrayAttr DeriveStreaming::lookaheadNodes(const StreamAnalysis &analysis,
         latest = when;
       }
     }
-    int64_t added = analysis.get(value).available.lookahead -
-                    analysis.get(last).available.lookahead;
+    int64_t added = analysis.get(value).available.leastLookahead() -
+                    analysis.get(last).available.leastLookahead();
     // A node may have become several ops: its padding is one of its own.
     std::string node = nodeName(op);
     if (nodes.empty() || nodes.back().first != node)
