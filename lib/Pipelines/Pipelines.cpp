@@ -103,6 +103,10 @@ void itera::populatePlanPipeline(OpPassManager &manager,
   // Only the functions of the model: @kernels is compiled from tensors.
   OpPassManager &functions = manager.nest<func::FuncOp>();
   functions.addPass(createConvertSSMToLinalgPass());
+  // Before ops are fused: what is a sum of products must not depend on what
+  // stands beside it.
+  if (options.fuseMultiplyAdd)
+    functions.addPass(createFuseMultiplyAddPass());
   functions.addPass(createPrepareBufferizationPass());
   functions.addPass(createConvertElementwiseToLinalgPass());
   if (options.optimize)
