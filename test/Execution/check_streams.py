@@ -182,6 +182,30 @@ def unpadded(b, t):
                  bias=weight(2))
 
 
+@case(flags=["--time-dim=x=2"])
+def averages_of_what_is_there(b, t):
+    """Not of the padding: at both ends an average has fewer terms."""
+    return Model([node("AveragePool", "x", "y", kernel_shape=[4], pads=[2, 1]), node("Tanh", "x", "u"),
+                  node("AveragePool", "u", "z", kernel_shape=[3], pads=[0, 2], strides=[2])], dict(x=[b, 3, t]),
+                 dict(y=[b, 3, windows(t, 3, 4)], z=[b, 3, windows(t, 2, 3, 2)]))
+
+
+def windows_by_ceil(length, padding, size, stride):
+    """What begins in the padding behind is no window."""
+    return max(0, -(-(length + padding - size) // stride) + 1)
+
+
+# onnx.reference knows no window that is not full if it is the only one.
+@case(lengths=[t for t in LENGTHS if t > 2], flags=["--time-dim=x=2"])
+def incomplete_windows(b, t):
+    pools = [node(op, "x", name, kernel_shape=[size], strides=[stride], ceil_mode=1, **more)
+             for op, name, size, stride, more in (
+                 ("AveragePool", "a", 3, 3, {}), ("AveragePool", "p", 4, 3, dict(pads=[1, 0], count_include_pad=1)),
+                 ("MaxPool", "m", 3, 2, {}))]
+    return Model(pools, dict(x=[b, 2, t]), dict(a=[b, 2, -(-t // 3)], p=[b, 2, windows_by_ceil(t, 1, 4, 3)],
+                                              m=[b, 2, windows_by_ceil(t, 0, 3, 2)]))
+
+
 # ---- frames that the model adds, and leaves out ------------------------------
 
 @case()
