@@ -74,6 +74,9 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
   stream.required = options.stream == StreamKind::required;
   PlanOptions plan;
   plan.optimize = options.optLevel > 0;
+  plan.fuseMultiplyAdd =
+      plan.optimize &&
+      (options.target.arch != "x86_64" || options.target.hasFeature("fma"));
   if (stage == Stage::raise)
     populateRaisePipeline(manager);
   else if (stage == Stage::stream)

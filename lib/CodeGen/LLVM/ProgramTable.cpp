@@ -175,11 +175,13 @@ static Constant *streamTable(ConstantWriter &w, EntryWriter &entries,
     }
     return w.array(records, "counts");
   };
-  SmallVector<Constant *> offsets;
+  SmallVector<Constant *> offsets, flags;
   for (uint64_t offset : stream.stateOffsets)
     offsets.push_back(w.u64(offset));
+  for (uint32_t flag : stream.stateFlags)
+    flags.push_back(w.u32(flag));
   Constant *table = w.structure(
-      {w.u32(152), w.u32(chunks.size()), w.array(chunks, "chunks"),
+      {w.u32(160), w.u32(chunks.size()), w.array(chunks, "chunks"),
        w.u64(stream.warmup), w.u64(stream.alignment), w.u64(stream.maxFrames),
        w.u64(stream.flushFrames), entries.write(stream.begin),
        entries.write(stream.reset), entries.write(stream.flush),
@@ -187,7 +189,8 @@ static Constant *streamTable(ConstantWriter &w, EntryWriter &entries,
        w.u64(stream.stateBytes), w.tensors(stream.states, "states"),
        w.array(offsets, "state_offsets"), w.u32(stream.states.size()), w.u32(0),
        w.u64(stream.stateHash[0]), w.u64(stream.stateHash[1]),
-       counts(stream.counts), counts(stream.totals)});
+       counts(stream.counts), counts(stream.totals),
+       w.array(flags, "state_flags")});
   return w.global(table, "stream");
 }
 
@@ -206,7 +209,7 @@ void itera::addProgramTable(Module &module, const ProgramInfo &info,
     weights = symbol;
   }
   Constant *table = w.structure(
-      {w.u32(136), w.u32(2), w.text(info.name, "name"),
+      {w.u32(136), w.u32(3), w.text(info.name, "name"),
        w.text(info.compilerVersion, "compiler_version"),
        w.text(info.flags, "flags"),
        w.text(target.triple + " " + target.cpu, "target"),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "EntryBuilder.h"
+#include "Infinities.h"
 #include "StatePairs.h"
 #include "TimeInference.h"
 #include "itera/Dialect/SSM/SSM.h"
@@ -269,11 +270,16 @@ void DeriveStreaming::describe(const StreamPlan &plan) {
     return b.getNamedAttr(name, b.getI64IntegerAttr(value));
   };
   SmallVector<Attribute> states, inputs, outputs;
-  for (const StateSpec &state : plan.states)
-    states.push_back(b.getDictionaryAttr(
-        {b.getNamedAttr("name", b.getStringAttr(state.name)),
-         b.getNamedAttr("node", b.getStringAttr(state.node)),
-         b.getNamedAttr("type", TypeAttr::get(state.type))}));
+  Infinities infinities(plan);
+  for (const StateSpec &state : plan.states) {
+    SmallVector<NamedAttribute> fields = {
+        b.getNamedAttr("name", b.getStringAttr(state.name)),
+        b.getNamedAttr("node", b.getStringAttr(state.node)),
+        b.getNamedAttr("type", TypeAttr::get(state.type))};
+    if (infinities.isLegitimateIn(state))
+      fields.push_back(b.getNamedAttr("infinite", b.getUnitAttr()));
+    states.push_back(b.getDictionaryAttr(fields));
+  }
   for (Value argument : sequence.getArguments()) {
     const ValueTime &time = analysis.get(argument);
     bool streams = time.kind == ValueTime::frames;

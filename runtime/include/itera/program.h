@@ -21,7 +21,7 @@ extern "C" {
 #endif
 
 /** The version of this contract, in itera_program.abi. */
-#define ITERA_PROGRAM_ABI 2u
+#define ITERA_PROGRAM_ABI 3u
 
 /*
  * Bits of itera_program.required_cpu_features: what the generated code uses
@@ -108,6 +108,10 @@ typedef struct itera_count {
   uint64_t step_count;           /* 8 */
 } itera_count;
 
+/** The model's own constants can make the state infinite: the padding of a
+ *  maximum, for example. */
+#define ITERA_STATE_INFINITE 1u
+
 /** Code for a fixed number of frames. */
 typedef struct itera_chunk {
   uint64_t frames;      /* 0 */
@@ -167,6 +171,7 @@ typedef struct itera_stream {
   uint64_t state_hash[2];          /* 120: of what a blob must agree on */
   const itera_count *counts;       /* 136: per output, of the frames fed */
   const itera_count *totals;       /* 144: per output, of the length */
+  const uint32_t *state_flags;     /* 152: of each, ITERA_STATE_*; null: 0 */
 } itera_stream;
 
 typedef struct itera_program {
@@ -233,7 +238,8 @@ ITERA_STATIC_ASSERT(offsetof(itera_stream, max_frames) == 32);
 ITERA_STATIC_ASSERT(offsetof(itera_stream, states) == 96);
 ITERA_STATIC_ASSERT(offsetof(itera_stream, state_hash) == 120);
 ITERA_STATIC_ASSERT(offsetof(itera_stream, totals) == 144);
-ITERA_STATIC_ASSERT(sizeof(itera_stream) == 152);
+ITERA_STATIC_ASSERT(offsetof(itera_stream, state_flags) == 152);
+ITERA_STATIC_ASSERT(sizeof(itera_stream) == 160);
 
 ITERA_STATIC_ASSERT(offsetof(itera_program_t, struct_size) == 0);
 ITERA_STATIC_ASSERT(offsetof(itera_program_t, abi) == 4);
