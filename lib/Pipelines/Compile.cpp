@@ -71,7 +71,9 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
     stream.states.push_back(state);
   stream.chunk = options.chunk;
   stream.maxLookahead = options.maxLookahead;
-  stream.required = options.stream == StreamKind::required;
+  stream.rollback = options.rollback;
+  stream.required =
+      options.stream == StreamKind::required || options.rollback > 0;
   PlanOptions plan;
   plan.optimize = options.optLevel > 0;
   if (stage == Stage::raise)

@@ -59,7 +59,7 @@ struct itera_session {
   void **input_pointers, **output_pointers; // for itera_call
 
   // The rest is for streams. The stream itself is `constants`, `state`,
-  // `position`, `begun` and `finished`, and nothing else.
+  // `position`, `undoable`, `begun` and `finished`, and nothing else.
   char *constants;
   char *state;
   char *spare[2];      // the second only if flush_frames > 1
@@ -67,7 +67,8 @@ struct itera_session {
   uint64_t zero_bytes; // bytes of it that begin may need
   uint64_t position;
   uint64_t last_position; // where the stream must end at the latest
-  int64_t clock[2];
+  uint64_t undoable;      // frames that can be taken back
+  int64_t clock[3];
   uint8_t begun, finished;
 
   char error[256];
@@ -161,11 +162,14 @@ void itera_run_begin(itera_session *session);
 void itera_run_reset(itera_session *session);
 void itera_run_feed(itera_session *session, uint64_t frames);
 void itera_run_end(itera_session *session);
+void itera_run_rollback(itera_session *session, uint64_t frames);
 // The spare state block becomes the state.
 void itera_swap_states(itera_session *session);
 
 // stream.c
 itera_status itera_check_begun(itera_session *session);
+// Begun and not finished.
+itera_status itera_check_open(itera_session *session);
 itera_status itera_refuse_position(itera_session *session, uint64_t position,
                                    uint64_t frames);
 itera_status itera_refuse_counts(itera_session *session);
@@ -215,7 +219,7 @@ uint64_t itera_frames_left(const itera_session *session, uint32_t output);
 uint64_t itera_frames_total(uint64_t length, uint32_t output);
 uint64_t itera_position(const itera_session *session);
 
-// state.c, blob.c, clone.c, rows.c
+// state.c, blob.c, clone.c, rows.c, rollback.c
 uint32_t itera_state_count(void);
 const itera_tensor_info *itera_state_info(uint32_t index);
 itera_status itera_state_read(itera_session *session, uint32_t index,
@@ -231,6 +235,8 @@ itera_status itera_state_load(itera_session *session, const void *data,
 itera_status itera_session_clone(itera_session *session, itera_session **clone);
 itera_status itera_reorder_rows(itera_session *session, const uint32_t *rows,
                                 uint32_t count);
+itera_status itera_rollback(itera_session *session, uint64_t frames);
+uint64_t itera_rollback_window(void);
 
 // query.c: the only symbol that the linker exports, under the model's names.
 const itera_model_api *itera_runtime_query(uint32_t max_abi,

@@ -25,7 +25,7 @@ itera_status itera_check_begun(itera_session *session) {
                       "the stream has not begun: call begin first");
 }
 
-static itera_status check_open(itera_session *session) {
+itera_status itera_check_open(itera_session *session) {
   if (session->begun && !session->finished)
     return ITERA_OK;
   if (!session->begun)
@@ -126,7 +126,7 @@ static itera_status feed(itera_session *session, const char *name,
     return ITERA_ERROR_INVALID_ARGUMENT;
   session->error[0] = '\0';
   itera_status status;
-  if ((status = check_open(session)) != ITERA_OK ||
+  if ((status = itera_check_open(session)) != ITERA_OK ||
       (status = itera_check_inputs_array(session, arguments)) != ITERA_OK ||
       (status = itera_check_outputs_array(session, arguments)) != ITERA_OK ||
       (status = itera_check_frame_counts(session, output_frames)) != ITERA_OK)
@@ -201,7 +201,7 @@ static itera_status end(itera_session *session, const char *name,
     return ITERA_ERROR_INVALID_ARGUMENT;
   session->error[0] = '\0';
   itera_status status;
-  if ((status = check_open(session)) != ITERA_OK ||
+  if ((status = itera_check_open(session)) != ITERA_OK ||
       (status = itera_check_outputs_array(session, arguments)) != ITERA_OK ||
       (status = itera_check_frame_counts(session, output_frames)) != ITERA_OK ||
       (status = plan_end(session)) != ITERA_OK ||

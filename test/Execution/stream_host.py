@@ -149,6 +149,9 @@ class Model:
         self.states = []
         if self.streams:
             self.states = [Tensor(self.api.state_info(i).contents) for i in range(self.api.state_count())]
+        if bool(self.api.rollback) != bool(self.api.rollback_window):
+            raise Broken("rollback and rollback_window do not come together")
+        self.window = self.api.rollback_window() if self.api.rollback else 0
         handle = c_void_p()
         if self.api.model_create(None, byref(handle)) != OK:
             raise Broken("model_create failed")
@@ -312,6 +315,9 @@ class Session:
 
     def reorder(self, rows):
         self._check(self.api.reorder_rows(self.handle, (c_uint32 * len(rows))(*rows), len(rows)))
+
+    def rollback(self, frames):
+        self._check(self.api.rollback(self.handle, frames))
 
     def state_check(self):
         self._check(self.api.state_check(self.handle))

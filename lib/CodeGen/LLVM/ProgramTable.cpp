@@ -175,11 +175,14 @@ static Constant *streamTable(ConstantWriter &w, EntryWriter &entries,
     }
     return w.array(records, "counts");
   };
-  SmallVector<Constant *> offsets;
+  SmallVector<Constant *> offsets, bases;
   for (uint64_t offset : stream.stateOffsets)
     offsets.push_back(w.u64(offset));
+  if (stream.rollbackWindow > 0)
+    for (uint32_t base : stream.stateBases)
+      bases.push_back(w.u32(int32_t(base)));
   Constant *table = w.structure(
-      {w.u32(152), w.u32(chunks.size()), w.array(chunks, "chunks"),
+      {w.u32(176), w.u32(chunks.size()), w.array(chunks, "chunks"),
        w.u64(stream.warmup), w.u64(stream.alignment), w.u64(stream.maxFrames),
        w.u64(stream.flushFrames), entries.write(stream.begin),
        entries.write(stream.reset), entries.write(stream.flush),
@@ -187,7 +190,9 @@ static Constant *streamTable(ConstantWriter &w, EntryWriter &entries,
        w.u64(stream.stateBytes), w.tensors(stream.states, "states"),
        w.array(offsets, "state_offsets"), w.u32(stream.states.size()), w.u32(0),
        w.u64(stream.stateHash[0]), w.u64(stream.stateHash[1]),
-       counts(stream.counts), counts(stream.totals)});
+       counts(stream.counts), counts(stream.totals),
+       w.u64(stream.rollbackWindow), entries.write(stream.rollback),
+       w.array(bases, "state_bases")});
   return w.global(table, "stream");
 }
 
@@ -206,7 +211,7 @@ void itera::addProgramTable(Module &module, const ProgramInfo &info,
     weights = symbol;
   }
   Constant *table = w.structure(
-      {w.u32(136), w.u32(2), w.text(info.name, "name"),
+      {w.u32(136), w.u32(3), w.text(info.name, "name"),
        w.text(info.compilerVersion, "compiler_version"),
        w.text(info.flags, "flags"),
        w.text(target.triple + " " + target.cpu, "target"),

@@ -115,10 +115,14 @@ def DeriveStreamingPass : Pass<"ssm-derive-streaming", "::mlir::ModuleOp"> {
            "Frames of @prefill; 0: chosen for the model">,
     Option<"maxLookahead", "max-lookahead", "int64_t", "-1",
            "Refuse an output that needs more frames ahead; -1: any">,
+    Option<"rollback", "rollback", "int64_t", "0",
+           "How many frames the stream can take back">,
     Option<"required", "required", "bool", "false",
            "A model that cannot stream is an error">];
   let dependentDialects = [
-    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::arith::ArithDialect",
+    "::mlir::bufferization::BufferizationDialect",
+    "::mlir::linalg::LinalgDialect",
     "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect"];
 }
 
