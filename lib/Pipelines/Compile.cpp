@@ -220,7 +220,7 @@ CompileStatus Compilation::writeArtefact(ModuleOp planned) {
                  {options.target, options.optLevel});
   if (!code)
     return fail(CompileStatus::internalError, code.takeError());
-  if (options.emit != EmitKind::shared)
+  if (options.emit != EmitKind::shared && options.emit != EmitKind::object)
     return write(StringRef(code->data(), code->size()));
 
   LinkRequest request;
@@ -233,6 +233,13 @@ CompileStatus Compilation::writeArtefact(ModuleOp planned) {
         {StringRef(kernel.object.data(), kernel.object.size()), name});
   if (weights.size > 0)
     request.weights = weights;
+  if (options.emit == EmitKind::object) {
+    llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>> object =
+        linkObject(request);
+    if (!object)
+      return fail(CompileStatus::internalError, object.takeError());
+    return write((*object)->getBuffer());
+  }
   if (llvm::Error error = linkSharedToFile(request, options.output)) {
     bool fileError = error.isA<llvm::ECError>();
     return fail(fileError ? CompileStatus::badInput : CompileStatus::internalError,

@@ -58,7 +58,8 @@ struct Flags {
           clEnumValN(EmitKind::shared, "shared",
                      "shared object, and its C header (default)"),
           clEnumValN(EmitKind::object, "object",
-                     "relocatable object of the model's code"),
+                     "relocatable object: code and weights, without the "
+                     "runtime"),
           clEnumValN(EmitKind::header, "header", "the C header alone"),
           clEnumValN(EmitKind::mlir, "mlir",
                      "MLIR after the last stage before emit"),

@@ -15,6 +15,7 @@
 #include "itera/Dialect/SSM/SSM.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -56,6 +57,28 @@ private:
 
 } // namespace
 
+/// Whether a weight, as [outer, rows, inner], repeats one row.
+static bool repeatsRow(ssm::WeightOp weight, const TimeDim &dim) {
+  auto resource = dyn_cast<DenseResourceElementsAttr>(weight.getValue());
+  AsmResourceBlob *blob = resource ? resource.getRawHandle().getBlob() : nullptr;
+  RankedTensorType type = tensorOf(weight.getResult());
+  unsigned bits = type.getElementTypeBitWidth();
+  if (!blob || bits % 8 != 0)
+    return false;
+  int64_t rows = type.getDimSize(dim.dim) / (dim.outer * dim.inner);
+  int64_t row = dim.inner * (bits / 8);
+  for (int64_t size : type.getShape().drop_front(dim.dim + 1))
+    row *= size;
+  ArrayRef<char> data = blob->getData();
+  if (int64_t(data.size()) != type.getNumElements() * (bits / 8))
+    return false;
+  for (; !data.empty(); data = data.drop_front(rows * row))
+    for (int64_t i = 1; i < rows; ++i)
+      if (data.slice(i * row, row) != data.take_front(row))
+        return false;
+  return true;
+}
+
 bool RowAnalysis::isSameInAllRows(Value value, const TimeDim &dim) const {
   if (get(value))
     return false;
@@ -64,8 +87,10 @@ bool RowAnalysis::isSameInAllRows(Value value, const TimeDim &dim) const {
   Operation *op = value.getDefiningOp();
   if (isa_and_nonnull<tensor::EmptyOp>(op))
     return true;
+  if (auto weight = dyn_cast_or_null<ssm::WeightOp>(op))
+    return repeatsRow(weight, dim);
   TimeRule rule;
-  if (!op || isa<arith::ConstantOp, ssm::WeightOp>(op) ||
+  if (!op || isa<arith::ConstantOp>(op) ||
       failed(traceBack(op, cast<OpResult>(value).getResultNumber(), dim, rule)))
     return false;
   return llvm::all_of(
