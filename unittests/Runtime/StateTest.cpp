@@ -389,7 +389,7 @@ TEST(State, WrongRowsAreRefused) {
   Stream rowless(other.api, other.model);
   EXPECT_EQ(other.api->reorder_rows(rowless.session, rows, 2),
             ITERA_ERROR_UNSUPPORTED);
-  EXPECT_EQ(rowless.error(), "the model's rows are not independent");
+  EXPECT_EQ(rowless.error(), "the rows of state 'past' are not independent");
 }
 
 TEST(State, SessionsShareNothing) {

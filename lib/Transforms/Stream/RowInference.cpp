@@ -6,7 +6,8 @@
 // be the same in all rows, for otherwise they could not change places. Only the
 // first value of a state may differ: it is history.
 //
-// The batch is the first dimension of the inputs that is not time.
+// The batch is the first dimension of the inputs that is not time; behind time
+// the last one is not it.
 
 #include "RowInference.h"
 
@@ -251,9 +252,11 @@ Rows itera::inferRows(func::FuncOp sequence, const StreamAnalysis &analysis) {
   for (BlockArgument argument : sequence.getArguments()) {
     const ValueTime &time = analysis.get(argument);
     RankedTensorType type = tensorOf(argument);
-    if (time.kind != ValueTime::frames || type.getRank() < 2)
+    // Behind time there are channels before there is a batch.
+    bool timeFirst = time.available.time.dim == 0;
+    if (time.kind != ValueTime::frames || type.getRank() < (timeFirst ? 3 : 2))
       continue;
-    int64_t dim = time.available.time.dim == 0 ? 1 : 0;
+    int64_t dim = timeFirst ? 1 : 0;
     rows.count = type.getDimSize(dim);
     given[argument.getArgNumber()] = TimeDim{dim, 1, 1};
     break;

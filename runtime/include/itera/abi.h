@@ -298,13 +298,14 @@ typedef struct itera_model_api {
   /** A new session at the same place of the same stream, e.g. for beams. */
   itera_status (*session_clone)(itera_session *session, itera_session **clone);
   /** Row i of the batch goes on as a copy of row rows[i]; count must be the
-   *  size of the batch. ERROR_UNSUPPORTED if the model's rows are not
-   *  independent. */
+   *  size of the batch. ERROR_UNSUPPORTED, with the name of a state, if the
+   *  model's rows are not independent. */
   itera_status (*reorder_rows)(itera_session *session, const uint32_t *rows,
                                uint32_t count);
   /** Takes back the last `frames` frames, as if they had not been fed. At most
-   *  rollback_window(), and no more than were fed since the stream began, was
-   *  loaded or reordered. Null if the model was compiled without a window. */
+   *  rollback_window(), and no more than were fed since the stream began or a
+   *  state was written; what was taken back counts no more until it is fed
+   *  anew. Null if the model was compiled without a window. */
   itera_status (*rollback)(itera_session *session, uint64_t frames);
   uint64_t (*rollback_window)(void);
 } itera_model_api;
