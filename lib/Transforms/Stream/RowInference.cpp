@@ -246,27 +246,37 @@ LogicalResult RowAnalysis::tryScan(ssm::ScanOp scan,
   return success();
 }
 
+/// Where the batch is in a streamed input.
+static std::optional<int64_t> batchDim(const StreamAnalysis &analysis,
+                                       Value input) {
+  const ValueTime &time = analysis.get(input);
+  if (time.kind != ValueTime::frames)
+    return std::nullopt;
+  // Behind time there are channels before there is a batch.
+  int64_t rank = tensorOf(input).getRank();
+  bool timeFirst = time.available.time.dim == 0;
+  if (rank < (timeFirst ? 3 : 2))
+    return std::nullopt;
+  return timeFirst ? 1 : 0;
+}
+
 Rows itera::inferRows(func::FuncOp sequence, const StreamAnalysis &analysis) {
   Rows rows;
   InputTimes given(sequence.getNumArguments());
-  for (BlockArgument argument : sequence.getArguments()) {
-    const ValueTime &time = analysis.get(argument);
-    RankedTensorType type = tensorOf(argument);
-    // Behind time there are channels before there is a batch.
-    bool timeFirst = time.available.time.dim == 0;
-    if (time.kind != ValueTime::frames || type.getRank() < (timeFirst ? 3 : 2))
-      continue;
-    int64_t dim = timeFirst ? 1 : 0;
-    rows.count = type.getDimSize(dim);
-    given[argument.getArgNumber()] = TimeDim{dim, 1, 1};
-    break;
-  }
+  for (BlockArgument argument : sequence.getArguments())
+    if (std::optional<int64_t> dim = batchDim(analysis, argument)) {
+      int64_t size = tensorOf(argument).getDimSize(*dim);
+      if (rows.count == 0)
+        rows.count = size;
+      if (size == rows.count)
+        given[argument.getArgNumber()] = TimeDim{*dim, 1, 1};
+    }
   if (rows.count < 2) {
     rows.count = 0;
     return rows;
   }
-  SmallVector<InputTimes> answers = inferInputTimes(sequence, given);
-  for (const InputTimes &answer : answers) {
+  // Other inputs have a batch where what they meet has one.
+  for (const InputTimes &answer : inferInputTimes(sequence, given)) {
     for (auto [argument, dim] : llvm::zip(sequence.getArguments(), answer))
       if (dim && tensorOf(argument).getDimSize(dim->dim) == rows.count)
         rows.dims[argument] = *dim;
