@@ -71,7 +71,8 @@ static const itera_model_api whole_api = {WHOLE};
   .state_load = itera_state_load,                                              \
   .state_check = itera_state_check,                                            \
   .session_clone = itera_session_clone,                                        \
-  .reorder_rows = itera_reorder_rows
+  .reorder_rows = itera_reorder_rows,                                          \
+  .prefill_snapshots = itera_prefill_snapshots
 // clang-format on
 
 static const itera_model_api stream_api = {STREAM};

@@ -84,6 +84,13 @@ typedef struct itera_arguments {
   uint32_t output_count;
 } itera_arguments;
 
+// Where blobs of the stream go while frames are fed.
+typedef struct itera_snapshots {
+  uint64_t every; // at its multiples
+  void *blobs;
+  size_t bytes;
+} itera_snapshots;
+
 // text.c: a line of text that is cut off when it is full.
 typedef struct itera_text {
   char *data;
@@ -138,6 +145,9 @@ itera_status itera_take_inputs(itera_session *session,
                                const itera_arguments *arguments);
 itera_status itera_take_outputs(itera_session *session,
                                 const itera_arguments *arguments);
+
+itera_status itera_check_snapshots(itera_session *session, uint64_t frames,
+                                   const itera_snapshots *snapshots);
 
 // counts.c
 // The count after n frames; INT64_MAX if it does not fit.
@@ -203,6 +213,11 @@ itera_status itera_prefill(itera_session *session, uint64_t frames,
                            uint32_t input_count, void *const *outputs,
                            const size_t *output_bytes, uint32_t output_count,
                            uint64_t *output_frames);
+itera_status itera_prefill_snapshots(
+    itera_session *session, uint64_t frames, const void *const *inputs,
+    const size_t *input_bytes, uint32_t input_count, void *const *outputs,
+    const size_t *output_bytes, uint32_t output_count, uint64_t *output_frames,
+    uint64_t every, void *snapshots, size_t snapshot_bytes);
 itera_status itera_step(itera_session *session, const void *const *inputs,
                         const size_t *input_bytes, uint32_t input_count,
                         void *const *outputs, const size_t *output_bytes,

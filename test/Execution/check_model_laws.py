@@ -48,6 +48,7 @@ def main():
         laws.split(subject, seen, rng, 3)
         laws.reset(subject, seen, rng)
         laws.restore(subject, seen, rng, worker)
+        laws.snapshots(subject, seen, rng)
         laws.rollback(subject, seen, rng)
         laws.sessions(subject, seen, rng)
         moved = laws.rows(subject, seen, rng)

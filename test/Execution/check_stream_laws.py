@@ -113,6 +113,7 @@ def check_laws(bench, subject, rng, compiled, recipe=None):
     laws.poison(subject, seen, rng)
     laws.reset(subject, seen, rng)
     laws.restore(subject, seen, rng, bench.worker)
+    laws.snapshots(subject, seen, rng)
     laws.rollback(subject, seen, rng)
     laws.sessions(subject, seen, rng)
     if laws.rows(subject, seen, rng):

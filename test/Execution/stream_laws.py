@@ -311,6 +311,33 @@ def restore(subject, seen, rng, worker):
         expect_bits(subject, f"loaded at {at} by another process", subject.joined(parts), want)
 
 
+def snapshots(subject, seen, rng):
+    """Law 7: what prefill leaves on its way is what steps would have left."""
+    for _ in range(2):
+        every = int(rng.choice([1, 2, 3, subject.chunk, 2 * subject.chunk - 1]))
+        session = subject.start(seen.inputs)
+        at, parts = 0, []
+        for n in random_calls(rng, seen.frames, subject.chunk):
+            parts.append(session.feed(n, subject.cut(seen.inputs, at, at + n), every=every))
+            at += n
+        places = range(every, seen.frames + 1, every)
+        if len(places) != len(session.snapshots):
+            raise Broken(f"{len(session.snapshots)} snapshots every {every} of {seen.frames} frames")
+        expect_bits(subject, f"with snapshots every {every}", subject.joined(parts + [session.finish()]),
+                    seen.whole(seen.frames))
+        for at, blob in zip(places, session.snapshots):
+            if subject.exact and blob != seen.blobs[at]:
+                raise OtherBits(f"the snapshot at {at}, of one every {every}, is another state than after steps")
+        if session.snapshots:
+            number = int(rng.integers(len(session.snapshots)))
+            session.load(session.snapshots[number])
+            at = places[number]
+            calls = random_calls(rng, seen.frames - at, subject.chunk)
+            expect_bits(subject, f"from the snapshot at {at}", subject.joined(run_calls(
+                subject, session, seen.inputs, calls, rng, at)), seen.whole(seen.frames, at))
+        session.close()
+
+
 def refuse_rollback(session, frames, status=host.INVALID_ARGUMENT):
     """Too many frames to take back: an error that changes nothing."""
     before = session.save()

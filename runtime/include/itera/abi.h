@@ -308,6 +308,19 @@ typedef struct itera_model_api {
    *  anew. Null if the model was compiled without a window. */
   itera_status (*rollback)(itera_session *session, uint64_t frames);
   uint64_t (*rollback_window)(void);
+  /** prefill, which leaves a snapshot, a blob as of state_save, at every
+   *  position on its way that is a multiple of `every` >= 1: so a stream can go
+   *  back to places that many streams share. The blobs stand one after the
+   *  other in `snapshots`, state_size bytes each, and snapshot_bytes must be
+   *  those of all: (position + frames) / every - position / every of them. The
+   *  memory must not overlap an input or output. Null if the model cannot
+   *  stream. */
+  itera_status (*prefill_snapshots)(
+      itera_session *session, uint64_t frames, const void *const *inputs,
+      const size_t *input_bytes, uint32_t input_count, void *const *outputs,
+      const size_t *output_bytes, uint32_t output_count,
+      uint64_t *output_frames, uint64_t every, void *snapshots,
+      size_t snapshot_bytes);
 } itera_model_api;
 
 /**
