@@ -76,6 +76,9 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
       options.stream == StreamKind::required || options.rollback > 0;
   PlanOptions plan;
   plan.optimize = options.optLevel > 0;
+  plan.fuseMultiplyAdd =
+      plan.optimize &&
+      (options.target.arch != "x86_64" || options.target.hasFeature("fma"));
   if (stage == Stage::raise)
     populateRaisePipeline(manager);
   else if (stage == Stage::stream)

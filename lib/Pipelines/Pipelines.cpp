@@ -84,6 +84,7 @@ void itera::populateStreamPipeline(OpPassManager &manager,
 void itera::populateFusePipeline(OpPassManager &manager,
                                  const FuseOptions &options) {
   OpPassManager &layers = manager.nest<func::FuncOp>();
+  layers.addPass(createReplaceOnesPass());
   layers.addPass(createExpandMoePass());
   // Before a stream is derived it would hide that a decay, repeated for each
   // frame, is the same at all times.
@@ -108,7 +109,12 @@ void itera::populatePlanPipeline(OpPassManager &manager,
   manager.addPass(createPlaceWeightsPass());
   // Only the functions of the model: @kernels is compiled from tensors.
   OpPassManager &functions = manager.nest<func::FuncOp>();
+  functions.addPass(createReplaceOnesPass());
   functions.addPass(createConvertSSMToLinalgPass());
+  // Before ops are fused: what is a sum of products must not depend on what
+  // stands beside it.
+  if (options.fuseMultiplyAdd)
+    functions.addPass(createFuseMultiplyAddPass());
   functions.addPass(createPrepareBufferizationPass());
   functions.addPass(createConvertElementwiseToLinalgPass());
   if (options.optimize)

@@ -109,18 +109,22 @@ static uint64_t exponent_bits(itera_dtype dtype) {
   }
 }
 
-// The first element that is not finite, or the number of elements.
-static uint64_t find_not_finite(const itera_tensor_info *info,
-                                const char *data) {
+// The first element that is not finite, or the number of elements. Infinities
+// count unless they are legitimate.
+static uint64_t find_not_finite(const itera_tensor_info *info, const char *data,
+                                uint32_t flags) {
   uint64_t mask = exponent_bits(info->dtype);
   size_t size = itera_dtype_size(info->dtype);
   uint64_t count = info->bytes / size;
   if (!mask)
     return count;
+  // A NaN has bits below the exponent.
+  uint64_t fraction = (mask & -mask) - 1;
   for (uint64_t i = 0; i < count; ++i) {
     uint64_t bits = 0; // the machine is little-endian
     memcpy(&bits, data + i * size, size);
-    if ((bits & mask) == mask)
+    if ((bits & mask) == mask &&
+        (!(flags & ITERA_STATE_INFINITE) || bits & fraction))
       return i;
   }
   return count;
@@ -137,7 +141,8 @@ itera_status itera_state_check(itera_session *session) {
   for (uint32_t i = 0; i < stream->state_count; ++i) {
     const itera_tensor_info *info = &stream->states[i];
     uint64_t element =
-        find_not_finite(info, session->state + stream->state_offsets[i]);
+        find_not_finite(info, session->state + stream->state_offsets[i],
+                        stream->state_flags ? stream->state_flags[i] : 0);
     if (element == info->bytes / itera_dtype_size(info->dtype))
       continue;
     itera_text text = itera_text_begin(session->error, sizeof session->error);

@@ -1,7 +1,7 @@
-"""Checks the laws of streams on random graphs of time ops, and on model files.
+"""Checks the laws of streams on random graphs of time ops.
 
-Usage: check_stream_laws.py ITERA_COMPILE [MODEL.onnx...] [--seed=0] [--count=40]
-           [--only=SEED,...] [--cache-dir=DIR] [--opt-level=N] [--shrink]
+Usage: check_stream_laws.py ITERA_COMPILE [--seed=0] [--count=40] [--only=SEED,...]
+           [--cache-dir=DIR] [--opt-level=N] [--shrink] [--bits=note]
 
 Each graph is compiled once, at one length, and its stream is held against
 numpy at every length; onnx.reference says whether numpy is right. A graph that
@@ -70,7 +70,8 @@ def known_frames(recipe, rng, last):
     begin with the same t frames: whatever comes later, which is NaN here, and
     wherever they end."""
     longest = next(t for t in range(3 * last, 0, -1) if recipe.lengths(t))
-    inputs = recipe.random_inputs(rng, longest, 1)
+    # Many rows: a maximum is often known by chance before all of its frames are.
+    inputs = recipe.random_inputs(rng, longest, 32)
     layouts = [recipe.values[i][0].layout for i in recipe.inputs]
     known = [None]
     for t in range(1, last + 1):
@@ -155,8 +156,6 @@ def check_recipe(bench, recipe, seed):
         return False
     subject = laws.Subject(f"seed {seed}", model, lambda rng, n: recipe.random_inputs(rng, n), recipe.compute,
                            lambda n: recipe.lengths(n) is not None, chunk, longest=max(3 * chunk + 20, frames + 8))
-    # A maximum begins with minus infinity, which state_check reports.
-    subject.infinite = any("Max" in str(op) for op, _ in recipe.values)
     check_all_laws(bench, subject, rng, frames, recipe)
     bench.notes.update(set(subject.notes))
     return True
@@ -204,7 +203,6 @@ def check_random_graphs(bench):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("compiler")
-    parser.add_argument("models", nargs="*")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--only", type=lambda text: [int(s) for s in text.split(",")])
@@ -234,4 +232,5 @@ def main():
         sys.exit(f"failed: --only={','.join(map(str, bench.failed))}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -250,6 +250,32 @@ def text_of_an_external_function(folder):
     return save_text("func.func @forward() { return }\nfunc.func private @g()", folder), []
 
 
+@case("expected argument 0 to have elements of i1, i8, i16, i32, i64, f16, bf16, f32 or f64, but got 'tensor<4xi7>'")
+def text_of_an_odd_type(folder):
+    return save_text('func.func @forward(%x: tensor<4xi7> {ssm.name = "x"}) { return }', folder), []
+
+
+@case("expected result 0 to have elements of i1, i8, i16, i32, i64, f16, bf16, f32 or f64, but got 'tensor<4xindex>'")
+def text_of_an_odd_result(folder):
+    return save_text("""func.func @forward() -> (tensor<4xindex> {ssm.name = "y"}) {
+  %y = arith.constant dense<1> : tensor<4xindex>
+  return %y : tensor<4xindex>
+}""", folder), []
+
+
+@case("expected no recursion, but @g calls itself")
+def text_of_a_recursion(folder):
+    body = """(%x: tensor<4xf32>) -> tensor<4xf32> {{
+  %y = func.call @{}(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  return %y : tensor<4xf32>
+}}
+"""
+    return save_text("func.func private @g" + body.format("h") + "func.func private @h" + body.format("g") +
+                     'func.func @forward(%x: tensor<4xf32> {ssm.name = "x"}) -> (tensor<4xf32> {ssm.name = "y"}) {' +
+                     "\n  %y = func.call @g(%x) : (tensor<4xf32>) -> tensor<4xf32>\n  return %y : tensor<4xf32>\n}",
+                     folder), []
+
+
 @case("--stop-after")
 def unknown_stage(folder):
     return save(simple(), folder), ["--stop-after=lunch"]

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // itera-run: runs, checks and times a compiled model.
 
+#include "GenerateText.h"
+#include "Options.h"
 #include "itera/Run/Bench.h"
 #include "itera/Run/Compare.h"
 #include "itera/Run/LoadedModel.h"
 #include "itera/Run/StreamRun.h"
 #include "itera/Run/Tensors.h"
-#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/WithColor.h"
@@ -15,57 +16,6 @@
 
 using namespace llvm;
 using namespace itera;
-
-namespace {
-
-enum class Mode { Forward, Prefill, Stream };
-
-struct Options {
-  cl::OptionCategory category{"itera-run options"};
-  cl::opt<std::string> model{cl::Positional, cl::Required, cl::desc("MODEL.so"),
-                             cl::cat(category)};
-  cl::opt<std::string> input{"input", cl::value_desc("X.npz"),
-                             cl::desc("Arrays named as the model's inputs"),
-                             cl::cat(category)};
-  cl::opt<Mode> mode{
-      "mode", cl::desc("How to run the model"), cl::init(Mode::Forward),
-      cl::values(
-          clEnumValN(Mode::Forward, "forward", "Whole inputs (default)"),
-          clEnumValN(Mode::Prefill, "prefill",
-                     "A stream, in calls of --chunk frames"),
-          clEnumValN(Mode::Stream, "stream", "A stream, one frame at a time")),
-      cl::cat(category)};
-  cl::opt<unsigned> chunk{
-      "chunk", cl::value_desc("N"),
-      cl::desc("Frames per call in mode prefill (default: all)"),
-      cl::cat(category)};
-  cl::opt<unsigned> caseIndex{
-      "case", cl::value_desc("K"), cl::init(0),
-      cl::desc("Use the arrays NAME@caseK (0: plain NAME)"), cl::cat(category)};
-  cl::opt<std::string> output{"output", cl::value_desc("Y.npz"),
-                              cl::desc("Write the outputs"), cl::cat(category)};
-  cl::opt<std::string> compare{
-      "compare", cl::value_desc("REF.npz"),
-      cl::desc("Compare the outputs; exit with 3 on a mismatch"),
-      cl::cat(category)};
-  cl::opt<double> atol{"atol", cl::init(1e-4), cl::cat(category),
-                       cl::desc("Absolute tolerance (default 1e-4)")};
-  cl::opt<double> rtol{"rtol", cl::init(1e-4), cl::cat(category),
-                       cl::desc("Relative tolerance (default 1e-4)")};
-  cl::opt<bool> bench{"bench", cl::cat(category),
-                      cl::desc("Measure the time of a run, of a step (mode "
-                               "stream) or of a frame (mode prefill)")};
-  cl::opt<unsigned> repeat{"repeat", cl::value_desc("N"), cl::init(100),
-                           cl::desc("Runs to measure (default 100)"),
-                           cl::cat(category)};
-  cl::opt<unsigned> threads{"threads", cl::value_desc("N"), cl::init(1),
-                            cl::desc("Threads that the model may use"),
-                            cl::cat(category)};
-  cl::opt<bool> json{"json", cl::cat(category),
-                     cl::desc("Print the measurement as one line of JSON")};
-};
-
-} // namespace
 
 static Error failure(const Twine &text) {
   return createStringError(inconvertibleErrorCode(), text);
@@ -86,9 +36,9 @@ static Error checkOptions(const Options &options) {
     return failure("expected tolerances of at least 0");
   if (!options.repeat)
     return failure("expected --repeat of at least 1, but got 0");
-  if (options.json && !options.bench)
-    return failure("--json needs --bench");
-  return Error::success();
+  if (options.json && !options.bench && !options.generate.getNumOccurrences())
+    return failure("--json needs --bench or --generate");
+  return checkGenerateOptions(options);
 }
 
 namespace {
@@ -277,6 +227,11 @@ static Expected<bool> run(const Options &options) {
   Expected<LoadedModel> model = LoadedModel::load(options.model);
   if (!model)
     return model.takeError();
+  if (options.generate.getNumOccurrences()) {
+    if (Error error = generateText(*model, options))
+      return std::move(error);
+    return true;
+  }
   if (options.mode != Mode::Forward && !model->canStream()) {
     StringRef why = model->getApi().stream_problem();
     return failure("mode '" + getModeName(options.mode) +

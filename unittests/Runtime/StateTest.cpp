@@ -337,6 +337,21 @@ TEST(State, ChecksForNaN) {
   EXPECT_EQ(api->state_check(stream.session), ITERA_OK);
 }
 
+TEST(State, InfinitiesMayBeTheModelsOwn) {
+  StreamModel model("stream-auto");
+  const itera_model_api *api = model.api;
+  Stream stream(api, model.model);
+  std::vector<float> past(12, -HUGE_VALF);
+  past[3] = HUGE_VALF;
+  ASSERT_EQ(api->state_write(stream.session, 0, past.data(), 48), ITERA_OK);
+  EXPECT_EQ(api->state_check(stream.session), ITERA_OK);
+  past[5] = std::nanf("");
+  ASSERT_EQ(api->state_write(stream.session, 0, past.data(), 48), ITERA_OK);
+  EXPECT_EQ(api->state_check(stream.session), ITERA_ERROR_NOT_FINITE);
+  EXPECT_EQ(stream.error(),
+            "state 'past' of node 'Conv_0': element 5 is not finite");
+}
+
 TEST(State, RowsAreReordered) {
   StreamModel model("stream");
   const itera_model_api *api = model.api;

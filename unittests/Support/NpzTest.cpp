@@ -78,9 +78,25 @@ TEST(Npy, RefusesWhatItCannotRead) {
   EXPECT_EQ(errorOf(typed("<c8")), "array 'a': unsupported element type '<c8'");
   EXPECT_EQ(errorOf(typed("<U3")), "array 'a': unsupported element type '<U3'");
   EXPECT_EQ(errorOf(typed("|f4")), "array 'a': unsupported element type '|f4'");
-  EXPECT_EQ(
-      errorOf("{'descr': '<f4', 'fortran_order': True, 'shape': (1,)}", "abcd"),
-      "array 'a': expected C order, but got Fortran order");
+}
+
+TEST(Npy, BringsFortranOrderIntoCOrder) {
+  auto read = [](const char *shape, StringRef data) {
+    Expected<NpyArray> array = parseNpy(
+        makeNpy(std::string("{'descr': '|i1', 'fortran_order': True, "
+                            "'shape': ") +
+                    shape + "}",
+                data),
+        "a");
+    return array ? std::string(array->data.begin(), array->data.end())
+                 : toString(array.takeError());
+  };
+  // numpy.save of asfortranarray(arange(24).reshape(2, 3, 4)), as letters.
+  EXPECT_EQ(read("(2, 3, 4)", "ameqiubnfrjvcogskwdphtlx"), "abcdefghijklmnopqrstuvwx");
+  EXPECT_EQ(read("(2, 3)", "adbecf"), "abcdef");
+  EXPECT_EQ(read("(3,)", "abc"), "abc");
+  EXPECT_EQ(read("()", "a"), "a");
+  EXPECT_EQ(read("(2, 0, 3)", ""), "");
 }
 
 TEST(Npy, RefusesLyingSizes) {

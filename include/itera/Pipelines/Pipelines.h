@@ -64,6 +64,10 @@ struct PlanOptions : mlir::PassPipelineOptions<PlanOptions> {
   Option<bool> optimize{*this, "optimize",
                         llvm::cl::desc("Spend time on fewer copies"),
                         llvm::cl::init(true)};
+  Option<bool> fuseMultiplyAdd{
+      *this, "fuse-multiply-add",
+      llvm::cl::desc("Add products up with one rounding each"),
+      llvm::cl::init(false)};
 };
 
 /// plan: -> buffers at fixed places.

@@ -46,6 +46,29 @@ def FoldConstantsPass : Pass<"ssm-fold-constants", "::mlir::func::FuncOp"> {
     Statistic<"numErased", "erased", "Dead ops dropped">];
 }
 
+def ReplaceOnesPass : Pass<"ssm-replace-ones", "::mlir::func::FuncOp"> {
+  let summary = "Replace ssm.ones_like by constants";
+  let description = [{
+    Once the stream has been derived, every function has frames of a known
+    number, and what is made of ones can be folded.
+
+    ```mlir
+    func.func @f(%x: tensor<2x8x16xf32>) -> tensor<1x1x16xf32> {
+      %y = ssm.ones_like %x : tensor<2x8x16xf32> -> tensor<1x1x16xf32>
+      return %y : tensor<1x1x16xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: tensor<2x8x16xf32>) -> tensor<1x1x16xf32> {
+      %y = arith.constant dense<1.0> : tensor<1x1x16xf32>
+      return %y : tensor<1x1x16xf32>
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+}
+
 def DeduplicateWeightsPass : Pass<"ssm-deduplicate-weights", "::mlir::ModuleOp"> {
   let summary = "Keep weights of the same content once";
   let description = [{

@@ -5,7 +5,9 @@
 // packed rows, and what is left of the last block. A block is computed for a
 // few rows of x (tokens) at a time: `rows x tokens` accumulators in registers,
 // k innermost, one fused multiply-add per product. The order over k is the
-// same for every tile, so one token gives the same bits as many.
+// same for every tile, so one token gives the same bits as many. No vector holds
+// one row of the weight several times: its product with a token would be computed
+// once, rounded, and then added (see Arithmetic.h).
 //
 // Measured on Zen 4 (one core): 48 x 8 and 64 x 4 with AVX-512 reach 98 % of
 // the FMA limit, 24 x 4 and 16 x 6 with AVX2 94 %.
@@ -95,10 +97,12 @@ void KernelBuilder::emitLinearBlocks(const LinearPlan &plan, int firstRow,
       Expr n = Halide::clamp(b * stored + r + firstRow, 0, last);
       return at(weightValue, {n, k});
     };
-    // Rows are far apart: put a block together first, if it is used often.
+    // Rows are far apart: put a block together first, if it is used often. A
+    // constant has no rows in memory yet.
     int height = vectors * width;
-    hasPanel =
-        plan.tokens >= 4 && reserveStack(int64_t(height) * plan.depth * 4);
+    bool isConstant = !mlir::isa<mlir::BlockArgument>(weightValue);
+    hasPanel = (plan.tokens >= 4 || isConstant) &&
+               reserveStack(int64_t(height) * plan.depth * 4);
     if (hasPanel) {
       Var pr = var("r"), pk = var("k"), pb = var("b");
       panel(pr, pk, pb) = strided(pr, pk, pb);
@@ -227,7 +231,12 @@ bool KernelBuilder::claimLinear() {
   int blocks = plan.rows / height, rest = plan.rows % height;
   if (blocks > 0)
     emitLinearBlocks(plan, 0, blocks, height);
+  // A last vector of one row would be that row over and over.
+  int width = std::min(machine.lanes, powerOfTwoBelow(std::max(rest, 1)));
+  bool isLonely = weight.size() == 2 && width > 1 && rest % width == 1;
   if (rest > 0)
-    emitLinearBlocks(plan, blocks * height, 1, rest);
+    emitLinearBlocks(plan, blocks * height, 1, rest - isLonely);
+  if (isLonely)
+    emitLinearBlocks(plan, plan.rows - 1, 1, 1);
   return true;
 }

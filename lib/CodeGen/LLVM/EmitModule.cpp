@@ -31,10 +31,8 @@ static std::unique_ptr<TargetMachine> createMachine(const EmitOptions &options,
   TargetOptions machine;
   machine.FunctionSections = true;
   machine.DataSections = true;
-  // Contraction is what the kernels do too; at level 0 the code is the oracle
-  // and does just what it says.
-  machine.AllowFPOpFusion =
-      options.optLevel > 0 ? FPOpFusion::Fast : FPOpFusion::Strict;
+  // What is to be fused says so: see FuseMultiplyAdd.
+  machine.AllowFPOpFusion = FPOpFusion::Strict;
   return std::unique_ptr<TargetMachine>(target->createTargetMachine(
       triple, options.target.cpu, options.target.featureString(), machine,
       Reloc::PIC_, std::nullopt,

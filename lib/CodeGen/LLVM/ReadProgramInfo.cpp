@@ -17,6 +17,8 @@ enum Role : uint32_t {
   kFinal = 4,
   kState = 5
 };
+/// ITERA_STATE_* of program.h.
+constexpr uint32_t kInfinite = 1;
 
 /// The itera_dtype (abi.h) of an element type; 0 if it has none.
 static uint32_t dtypeOf(Type type, bool isUnsigned) {
@@ -292,6 +294,7 @@ LogicalResult Reader::readStream(DictionaryAttr attr) {
     stream.states.push_back(*tensor);
     auto base = fields.getAs<IntegerAttr>("base");
     stream.stateBases.push_back(base ? base.getInt() : UINT32_MAX);
+    stream.stateFlags.push_back(fields.get("infinite") ? kInfinite : 0);
     stream.stateOffsets.push_back(stream.stateBytes);
     stream.stateBytes = llvm::alignTo(stream.stateBytes + tensor->bytes, 64);
     llvm::raw_string_ostream(identity) << '|' << name << ':' << type;

@@ -289,6 +289,20 @@ LogicalResult ReverseOp::verify() {
   return success();
 }
 
+LogicalResult OnesLikeOp::verify() {
+  // ones_like_c1
+  ArrayRef<int64_t> x = shapeOf(getX()), y = shapeOf(getY());
+  bool fits = x.size() == y.size() && getElementTypeOrSelf(getX()) ==
+                                          getElementTypeOrSelf(getY());
+  for (size_t i = 0; fits && i < x.size(); ++i)
+    fits = y[i] == x[i] || y[i] == 1;
+  if (!fits)
+    return emitOpError() << "expected a result with the dimensions of "
+                         << getX().getType() << " or 1, but got "
+                         << getY().getType();
+  return success();
+}
+
 OpFoldResult ReverseOp::fold(FoldAdaptor) {
   // Nothing to reverse: no dims, or dims of size one.
   if (llvm::all_of(getDims(),

@@ -66,17 +66,14 @@ static LogicalResult readWindow(Node &n, Dims spatial, Window &w) {
       return n.error() << "expected a padded size of at least " << span
                        << " along spatial dimension " << i << ", but got "
                        << spatial[i] + low + high;
-    int64_t out = room / stride + 1;
-    if (ceil && room % stride) {
-      // The last window must begin inside of the input or its low padding.
-      if (out * stride < spatial[i] + low) {
-        high += stride - room % stride;
-        ++out;
-      }
-    }
+    // As much more padding as lets a last, incomplete window in. It must begin
+    // inside of the input or its low padding. This is the padding of every
+    // length, also of those for which there is no such window.
+    if (ceil)
+      high = std::max(high, std::min(high + stride - 1, span - 1));
     w.low.push_back(low);
     w.high.push_back(high);
-    w.result.push_back(out);
+    w.result.push_back((spatial[i] + low + high - span) / stride + 1);
   }
   return success();
 }
@@ -114,18 +111,24 @@ static LogicalResult conv(Node &n) {
   return success();
 }
 
-/// One strided slice of the padded input per tap of the window.
+/// One strided slice of the padded input per tap of the window: of as many
+/// elements as there are places for a window, every so many. Both at once would
+/// not say whether what is left behind the last one has to do with the tap.
 static SmallVector<Value> takeTaps(Node &n, Value padded, const Window &w) {
   SmallVector<Value> taps;
   Dims shape = n.b.shapeOf(padded);
-  Shape tap(w.kernel.size(), 0), strides{1, 1}, sizes{shape[0], shape[1]};
+  Shape tap(w.kernel.size(), 0), strides{1, 1}, sizes{shape[0], shape[1]},
+      places = sizes, ones(shape.size(), 1), zeros(shape.size(), 0);
   llvm::append_range(strides, w.strides);
   llvm::append_range(sizes, w.result);
+  for (size_t i = 0; i < w.kernel.size(); ++i)
+    places.push_back(shape[i + 2] - w.dilations[i] * (w.kernel[i] - 1));
   while (true) {
     Shape offsets{0, 0};
     for (size_t i = 0; i < tap.size(); ++i)
       offsets.push_back(tap[i] * w.dilations[i]);
-    taps.push_back(n.b.slice(padded, offsets, sizes, strides));
+    Value at = n.b.slice(padded, offsets, places, ones);
+    taps.push_back(strides == ones ? at : n.b.slice(at, zeros, sizes, strides));
     int64_t dim = tap.size() - 1;
     for (; dim >= 0; --dim) {
       if (++tap[dim] < w.kernel[dim])
@@ -144,17 +147,35 @@ static Value addAll(Node &n, ArrayRef<Value> taps) {
   return sum;
 }
 
+static bool isZero(int64_t value) { return value == 0; }
+
+static int64_t tapsOf(const Window &w) {
+  int64_t taps = 1;
+  for (int64_t size : w.kernel)
+    taps *= size;
+  return taps;
+}
+
 /// How many taps of each window lie inside of the counted region: the input,
 /// or with `includePad` also its padding.
 static Value countTaps(Node &n, Value x, const Window &w, bool includePad) {
   Dims s = n.b.shapeOf(x);
+  Shape shape{s[0], s[1]};
+  llvm::append_range(shape, w.result);
+  auto type = cast<FloatType>(n.b.elementOf(x));
+  bool padsCount = includePad && w.high == w.declaredHigh;
+  if (padsCount || (llvm::all_of(w.low, isZero) && llvm::all_of(w.high, isZero)))
+    return n.b.splat(shape, type, tapsOf(w));
+
+  // Counted when the model runs: the input may be a sequence of any length.
   Shape padded{1, 1};
   llvm::append_range(padded, s.drop_front(2));
-  auto type = cast<FloatType>(n.b.elementOf(x));
   Shape low{0, 0}, high{0, 0};
   llvm::append_range(low, w.low);
   llvm::append_range(high, w.high);
-  Value ones = n.b.splat(padded, type, 1);
+  auto paddedType = RankedTensorType::get(padded, type);
+  Value ones = n.constant(x) ? n.b.splat(padded, type, 1)
+                             : n.b.make<ssm::OnesLikeOp>(paddedType, x);
   TypedAttr zero = n.b.builder.getFloatAttr(type, 0);
   if (includePad) {
     Shape declared{0, 0}, extra(high.size(), 0), none(high.size(), 0);
@@ -166,12 +187,7 @@ static Value countTaps(Node &n, Value x, const Window &w, bool includePad) {
   } else {
     ones = n.b.pad(ones, low, high, zero);
   }
-  Value count = addAll(n, takeTaps(n, ones, w));
-  if (std::optional<ssm::HostTensor> data = n.constant(count))
-    count = n.importer.buildConstant(*data, n.loc);
-  Shape shape{s[0], s[1]};
-  llvm::append_range(shape, w.result);
-  return n.b.broadcast(count, shape);
+  return n.b.broadcast(addAll(n, takeTaps(n, ones, w)), shape);
 }
 
 template <bool isMax>

@@ -197,11 +197,9 @@ Expected<NpyHead> itera::parseNpyHead(StringRef start, uint64_t fileBytes,
   Expected<NpyType> type = parseType(*fields.descr, name);
   if (!type)
     return type.takeError();
-  if (*fields.fortranOrder)
-    return refuse(name, "expected C order, but got Fortran order");
 
   NpyHead head{*type, std::move(*fields.shape), textOffset + textBytes,
-               getNpyTypeSize(*type)};
+               getNpyTypeSize(*type), *fields.fortranOrder};
   if (head.shape.size() > 64)
     return refuse(name, "expected at most 64 dimensions, but got " +
                             Twine(head.shape.size()));
@@ -225,13 +223,40 @@ Expected<NpyHead> itera::parseNpyHead(StringRef start, uint64_t fileBytes,
   return std::move(head);
 }
 
+NpyArray itera::makeArray(NpyHead head, std::vector<char> data) {
+  NpyArray array{head.type, std::move(head.shape), std::move(data)};
+  if (!head.fortranOrder || array.shape.size() < 2 || array.data.empty())
+    return array;
+  // Walks the elements in C order. `index` counts with the last dimension
+  // fastest; in the file the first one was.
+  size_t rank = array.shape.size(), size = getNpyTypeSize(array.type);
+  std::vector<size_t> stride(rank, size);
+  for (size_t i = 1; i < rank; ++i)
+    stride[i] = stride[i - 1] * array.shape[i - 1];
+  std::vector<int64_t> index(rank, 0);
+  std::vector<char> ordered(array.data.size());
+  size_t from = 0;
+  for (size_t to = 0; to < ordered.size(); to += size) {
+    memcpy(&ordered[to], &array.data[from], size);
+    for (size_t i = rank; i-- > 0;) {
+      from += stride[i];
+      if (++index[i] < array.shape[i])
+        break;
+      from -= stride[i] * array.shape[i];
+      index[i] = 0;
+    }
+  }
+  array.data = std::move(ordered);
+  return array;
+}
+
 Expected<NpyArray> itera::parseNpy(StringRef bytes, StringRef name) {
   Expected<NpyHead> head = parseNpyHead(bytes, bytes.size(), name);
   if (!head)
     return head.takeError();
   StringRef data = bytes.drop_front(head->dataOffset);
-  return NpyArray{head->type, std::move(head->shape),
-                  std::vector<char>(data.begin(), data.end())};
+  return makeArray(std::move(*head),
+                   std::vector<char>(data.begin(), data.end()));
 }
 
 std::string itera::formatNpy(const NpyArray &array) {

@@ -13,7 +13,11 @@ struct NpyHead {
   std::vector<int64_t> shape;
   uint64_t dataOffset;
   uint64_t dataBytes;
+  bool fortranOrder;
 };
+
+/// An array of the data that follows a head, brought into C order.
+NpyArray makeArray(NpyHead head, std::vector<char> data);
 
 /// The longest head that is accepted; NumPy writes about a hundred bytes.
 constexpr uint64_t maxNpyHeadBytes = 1 << 16;

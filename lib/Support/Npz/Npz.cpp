@@ -118,7 +118,7 @@ Expected<NpyArray> NpzReader::read(StringRef name) const {
   char beyond;
   if (zip_fread(file, &beyond, 1) != 0)
     return damaged();
-  return NpyArray{head->type, std::move(head->shape), std::move(data)};
+  return makeArray(std::move(*head), std::move(data));
 }
 
 //===----------------------------------------------------------------------===//

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "EntryBuilder.h"
+#include "Infinities.h"
 #include "RowInference.h"
 #include "StatePairs.h"
 #include "TimeInference.h"
@@ -261,7 +262,7 @@ ArrayAttr DeriveStreaming::lookaheadNodes(const StreamAnalysis &analysis,
       const ValueTime &time = analysis.get(operand);
       if (time.kind != ValueTime::frames)
         continue;
-      int64_t when = time.available.lookahead +
+      int64_t when = time.available.leastLookahead() +
                      time.available.stride *
                          (in.window.offset + in.window.window - 1);
       if (!last || when > latest) {
@@ -269,8 +270,8 @@ ArrayAttr DeriveStreaming::lookaheadNodes(const StreamAnalysis &analysis,
         latest = when;
       }
     }
-    int64_t added = analysis.get(value).available.lookahead -
-                    analysis.get(last).available.lookahead;
+    int64_t added = analysis.get(value).available.leastLookahead() -
+                    analysis.get(last).available.leastLookahead();
     // A node may have become several ops: its padding is one of its own.
     std::string node = nodeName(op);
     if (nodes.empty() || nodes.back().first != node)
@@ -315,6 +316,7 @@ void DeriveStreaming::describe(const StreamPlan &plan, const Rows &rows) {
       fields.push_back(number("batch_dim", dim));
   };
   SmallVector<Attribute> states, inputs, outputs;
+  Infinities infinities(plan);
   for (auto [i, state] : llvm::enumerate(plan.states)) {
     SmallVector<NamedAttribute> fields = {
         b.getNamedAttr("name", b.getStringAttr(state.name)),
@@ -323,6 +325,8 @@ void DeriveStreaming::describe(const StreamPlan &plan, const Rows &rows) {
     if (auto base = plan.bases.find(i); base != plan.bases.end())
       fields.push_back(number("base", base->second));
     addRows(fields, rowsOf(plan, rows, i));
+    if (infinities.isLegitimateIn(state))
+      fields.push_back(b.getNamedAttr("infinite", b.getUnitAttr()));
     states.push_back(b.getDictionaryAttr(fields));
   }
   for (Value argument : sequence.getArguments()) {

@@ -32,6 +32,26 @@ struct Elementwise
   }
 };
 
+/// As many ones as there are frames.
+struct OnesLike
+    : StreamingOpInterface::ExternalModel<OnesLike, ssm::OnesLikeOp> {
+  LogicalResult inferTime(Operation *op,
+                          ArrayRef<std::optional<TimeDim>> operands,
+                          TimeRule &rule, std::string &why) const {
+    beginRule(op, rule);
+    if (!operands[0])
+      return failure();
+    int64_t dim = operands[0]->dim;
+    if (tensorOf(op->getResult(0)).getDimSize(dim) !=
+        tensorOf(op->getOperand(0)).getDimSize(dim)) {
+      why = "counts along other dimensions than time";
+      return failure();
+    }
+    rule.operands[0].time = operands[0];
+    rule.results[0] = framesAt(*operands[0]);
+    return success();
+  }
+};
 
 template <typename... Ops> void attach(MLIRContext *context) {
   (Ops::template attachInterface<Elementwise<Ops>>(*context), ...);
@@ -67,5 +87,6 @@ void itera::registerElementwiseRules(DialectRegistry &registry) {
   });
   registry.addExtension(+[](MLIRContext *context, ssm::SSMDialect *) {
     attach<ssm::SigmoidOp, ssm::SiluOp, ssm::SoftplusOp, ssm::GeluOp>(context);
+    ssm::OnesLikeOp::attachInterface<OnesLike>(*context);
   });
 }

@@ -9,6 +9,7 @@
 #include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/Support/MathExtras.h"
+#include <map>
 #include <numeric>
 
 using namespace mlir;
@@ -66,8 +67,10 @@ LogicalResult StreamAnalysis::run(ArrayRef<std::optional<TimeDim>> inputs) {
   for (Operation &op : sequence.getBody().front().without_terminator())
     if (failed(visit(&op)))
       return failure();
+  retime();
   if (failed(findRates()))
     return failure();
+  groupOps();
   findRegions();
   for (Operation &op : sequence.getBody().front().without_terminator())
     if (rules.contains(&op) && failed(needHistories(&op)))
@@ -135,6 +138,78 @@ LogicalResult StreamAnalysis::findRates() {
   return success();
 }
 
+bool StreamAnalysis::comeTogether(const Availability &a,
+                                  const Availability &b) const {
+  return a.stride == b.stride &&
+         (a.lookahead == b.lookahead || (comesAlways(a) && comesAlways(b))) &&
+         (flushFrames == 0 || a.length == b.length);
+}
+
+/// Puts ops whose frames come together one after the other, as far as they do
+/// not depend on each other through others; the rest keeps its order.
+void StreamAnalysis::groupOps() {
+  Block &body = sequence.front();
+  // Per kind of availability the ops that could be next, by their old place.
+  // The first kind are ops without frames.
+  SmallVector<std::pair<const Availability *, std::map<unsigned, Operation *>>>
+      ready{{nullptr, {}}};
+  auto makeReady = [&](unsigned place, Operation *op) {
+    auto it = available.find(op);
+    const Availability *value = it == available.end() ? nullptr : &it->second;
+    for (auto &[kind, ops] : ready)
+      if (kind && value ? comeTogether(*kind, *value) : kind == value) {
+        ops[place] = op;
+        return;
+      }
+    ready.push_back({value, {{place, op}}});
+  };
+  llvm::DenseMap<Operation *, unsigned> places, waiting;
+  auto readersOf = [&](Operation *op) {
+    SmallVector<Operation *> readers;
+    for (Operation *user : op->getUsers())
+      if (Operation *reader = body.findAncestorOpInBlock(*user);
+          reader != body.getTerminator())
+        readers.push_back(reader);
+    return readers;
+  };
+  for (auto [place, op] : llvm::enumerate(body.without_terminator())) {
+    places[&op] = place;
+    for (Operation *reader : readersOf(&op))
+      ++waiting[reader];
+  }
+  for (Operation &op : body.without_terminator())
+    if (!waiting.lookup(&op))
+      makeReady(places[&op], &op);
+
+  size_t current = 0;
+  while (true) {
+    auto &others = ready[0].second, &same = ready[current].second;
+    size_t from = current;
+    if (!others.empty() &&
+        (same.empty() || others.begin()->first < same.begin()->first))
+      from = 0;
+    if (ready[from].second.empty()) {
+      // What is known first comes first.
+      for (size_t i = 1; i < ready.size(); ++i)
+        if (!ready[i].second.empty() &&
+            (ready[from].second.empty() ||
+             ready[i].first->lookahead < ready[from].first->lookahead))
+          from = i;
+      if (ready[from].second.empty())
+        return;
+    }
+    if (from != 0)
+      current = from;
+    auto next = ready[from].second.begin();
+    Operation *op = next->second;
+    ready[from].second.erase(next);
+    op->moveBefore(body.getTerminator());
+    for (Operation *reader : readersOf(op))
+      if (--waiting[reader] == 0)
+        makeReady(places[reader], reader);
+  }
+}
+
 void StreamAnalysis::findRegions() {
   unsigned region = 0;
   bool interrupted = true; // the last op is of region 0
@@ -144,17 +219,13 @@ void StreamAnalysis::findRegions() {
     if (it == available.end())
       continue;
     const Availability &value = it->second;
-    bool same = value.stride == last.stride &&
-                (value.lookahead == last.lookahead ||
-                 (comesAlways(value) && comesAlways(last))) &&
-                (flushFrames == 0 || value.length == last.length);
     // Without an end to wait for, what comes always is one region.
     if (flushFrames == 0 && comesAlways(value)) {
       regions[&op] = 0;
       interrupted = true;
       continue;
     }
-    if (!same || interrupted)
+    if (interrupted || !comeTogether(value, last))
       ++region;
     interrupted = false;
     regions[&op] = region;

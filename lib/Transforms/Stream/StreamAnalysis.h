@@ -37,6 +37,10 @@ inline int64_t floorDiv(int64_t a, int64_t b) {
 struct Availability {
   TimeDim time;
   int64_t stride = 1, lookahead = 0;
+  /// Of the look-ahead, what only waits for others that need more.
+  int64_t waits = 0;
+  /// The look-ahead without that.
+  int64_t leastLookahead() const { return lookahead - waits; }
   /// Number of frames in the whole-sequence graph.
   int64_t wholeLength = 0;
   /// Number of frames for T inputs, as steps that apply one after the other.
@@ -116,6 +120,9 @@ public:
   /// `op` has a frame, that frame's first one is.
   int64_t getAge(mlir::Operation *op, unsigned operand) const;
 
+  /// Has the frames of `op` come so many of them later.
+  void delay(mlir::Operation *op, int64_t frames);
+
   /// The first of the frames that operand `operand` brings for the new frames
   /// of `op`, counted from the operand's first new frame, when both start at an
   /// input frame that every stride divides.
@@ -130,7 +137,11 @@ private:
   mlir::LogicalResult fail(mlir::Operation *op, const llvm::Twine &why);
   mlir::LogicalResult needHistories(mlir::Operation *op);
   mlir::LogicalResult keepForRollback();
+  /// Moves ops to where what waits for others takes the least memory.
+  void retime();
   mlir::LogicalResult findRates();
+  bool comeTogether(const Availability &a, const Availability &b) const;
+  void groupOps();
   void findRegions();
 
   mlir::func::FuncOp sequence;

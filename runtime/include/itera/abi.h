@@ -293,7 +293,8 @@ typedef struct itera_model_api {
   itera_status (*state_load)(itera_session *session, const void *data,
                              size_t bytes);
   /** ERROR_NOT_FINITE, with the state's name, if a state of floats holds a NaN
-   *  or an infinity. */
+   *  or an infinity. Where the model itself has infinities (the padding of a
+   *  maximum, a running maximum at its beginning), NaN alone counts. */
   itera_status (*state_check)(itera_session *session);
   /** A new session at the same place of the same stream, e.g. for beams. */
   itera_status (*session_clone)(itera_session *session, itera_session **clone);

@@ -109,6 +109,10 @@ typedef struct itera_count {
   uint64_t step_count;           /* 8 */
 } itera_count;
 
+/** The model's own constants can make the state infinite: the padding of a
+ *  maximum, for example. */
+#define ITERA_STATE_INFINITE 1u
+
 /** Code for a fixed number of frames. */
 typedef struct itera_chunk {
   uint64_t frames;      /* 0 */
@@ -175,9 +179,10 @@ typedef struct itera_stream {
   uint64_t state_hash[2];          /* 120: of what a blob must agree on */
   const itera_count *counts;       /* 136: per output, of the frames fed */
   const itera_count *totals;       /* 144: per output, of the length */
-  uint64_t rollback_window;        /* 152: frames that can be taken back */
-  itera_entry_fn rollback;         /* 160: null if rollback_window is 0 */
-  const uint32_t *state_bases;     /* 168: per state; null if it is 0 */
+  const uint32_t *state_flags;     /* 152: of each, ITERA_STATE_*; null: 0 */
+  uint64_t rollback_window;        /* 160: frames that can be taken back */
+  itera_entry_fn rollback;         /* 168: null if rollback_window is 0 */
+  const uint32_t *state_bases;     /* 176: per state; null if it is 0 */
 } itera_stream;
 
 typedef struct itera_program {
@@ -244,8 +249,9 @@ ITERA_STATIC_ASSERT(offsetof(itera_stream, max_frames) == 32);
 ITERA_STATIC_ASSERT(offsetof(itera_stream, states) == 96);
 ITERA_STATIC_ASSERT(offsetof(itera_stream, state_hash) == 120);
 ITERA_STATIC_ASSERT(offsetof(itera_stream, totals) == 144);
-ITERA_STATIC_ASSERT(offsetof(itera_stream, state_bases) == 168);
-ITERA_STATIC_ASSERT(sizeof(itera_stream) == 176);
+ITERA_STATIC_ASSERT(offsetof(itera_stream, state_flags) == 152);
+ITERA_STATIC_ASSERT(offsetof(itera_stream, state_bases) == 176);
+ITERA_STATIC_ASSERT(sizeof(itera_stream) == 184);
 
 ITERA_STATIC_ASSERT(offsetof(itera_program_t, struct_size) == 0);
 ITERA_STATIC_ASSERT(offsetof(itera_program_t, abi) == 4);

@@ -288,6 +288,14 @@ func.func @reverse(%x: tensor<4xf32>) {
 
 // -----
 
+func.func @ones_like_c1(%x: tensor<2x4xf32>) {
+  // expected-error @below {{expected a result with the dimensions of 'tensor<2x4xf32>' or 1, but got 'tensor<1x3xf32>'}}
+  %y = ssm.ones_like %x : tensor<2x4xf32> -> tensor<1x3xf32>
+  return
+}
+
+// -----
+
 func.func @gather_c1(%x: tensor<4x2xf32>, %i: tensor<3xi64>) {
   // expected-error @below {{expected a result of shape [3, 2], but got 'tensor<2x3xf32>'}}
   %y = ssm.gather %x, %i dim 0 : tensor<4x2xf32>, tensor<3xi64> -> tensor<2x3xf32>

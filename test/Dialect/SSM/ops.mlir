@@ -67,6 +67,8 @@ func.func @tensors(%x: tensor<1x8x16xf32>, %w: tensor<8x1x4xf32>, %data: tensor<
   %1 = ssm.cumsum %data dim 1 exclusive reverse : tensor<8x4xf32>
   // CHECK: ssm.reverse %{{.*}} dims [1]
   %2 = ssm.reverse %data dims [1] : tensor<8x4xf32>
+  // CHECK: ssm.ones_like %{{.*}} : tensor<8x4xf32> -> tensor<8x1xf32>
+  %ones = ssm.ones_like %data : tensor<8x4xf32> -> tensor<8x1xf32>
   // CHECK: ssm.gather
   %3 = ssm.gather %data, %i dim 0 : tensor<8x4xf32>, tensor<3xi64> -> tensor<3x4xf32>
   // CHECK: ssm.gather_elements

@@ -141,6 +141,7 @@ static const itera_tensor_info states[] = {
 };
 static const uint64_t offsets[] = {offsetof(state, past), offsetof(state, sum),
                                    offsetof(state, total)};
+static const uint32_t flags[] = {ITERA_STATE_INFINITE, 0, 0};
 static const itera_chunk chunks[] = {{4, feed4}, {1, feed1}};
 static const itera_count counts[2]; // y has as many frames as x
 
@@ -161,6 +162,7 @@ static const itera_stream stream = {
     .state_hash = {0x1122334455667788, 0x99aabbccddeeff00},
     .counts = counts,
     .totals = counts,
+    .state_flags = flags,
 };
 
 __attribute__((visibility("hidden")))

@@ -66,6 +66,8 @@ struct StreamInfo {
   std::vector<uint64_t> stateOffsets;
   /// Of each state the number of its base, or UINT32_MAX.
   std::vector<uint32_t> stateBases;
+  /// Of each state the ITERA_STATE_* flags of program.h.
+  std::vector<uint32_t> stateFlags;
   uint64_t stateBytes = 0;
   std::array<uint64_t, 2> stateHash = {};
   /// Per output: frames after so many inputs, and frames of a whole stream.

@@ -84,6 +84,30 @@ def SSM_ReverseOp : SSM_Op<"reverse", [Pure, SameOperandsAndResultType]> {
   let hasFolder = 1;
 }
 
+def SSM_OnesLikeOp : SSM_Op<"ones_like", [Pure]> {
+  let summary = "Ones, as many as a tensor has elements along some dimensions";
+  let description = [{
+    What is counted of a sequence depends on its length: the number of elements
+    in each window of a padded one, for example. A constant would be that of one
+    length. This op keeps what it counts, until the stream has been derived.
+
+    Constraints:
+    * (ones_like_c1) the result has the element type and the rank of x, and each
+      of its dimensions is that of x or 1.
+
+    ```mlir
+    func.func @ones_like(%x: tensor<2x8x16xf32>) -> tensor<1x1x16xf32> {
+      %y = ssm.ones_like %x : tensor<2x8x16xf32> -> tensor<1x1x16xf32>
+      return %y : tensor<1x1x16xf32>
+    }
+    ```
+  }];
+  let arguments = (ins SSM_Tensor:$x);
+  let results = (outs SSM_Tensor:$y);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($y)";
+  let hasVerifier = 1;
+}
+
 def SSM_GatherOp : SSM_Op<"gather", [Pure]> {
   let summary = "Slices of a tensor at given indices along one dimension";
   let description = [{

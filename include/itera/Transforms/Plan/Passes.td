@@ -43,6 +43,43 @@ def PlaceWeightsPass : Pass<"ssm-place-weights", "::mlir::ModuleOp"> {
     "::mlir::memref::MemRefDialect"];
 }
 
+def FuseMultiplyAddPass : Pass<"ssm-fuse-multiply-add", "::mlir::func::FuncOp"> {
+  let summary = "Round products once where they are added up";
+  let description = [{
+    A sum of products becomes a chain of `math.fma`, as in the kernels. LLVM is
+    not asked to fuse: it would choose anew in every function, by what stands
+    around, and a frame would have other bits in `step` than in `prefill`. So all
+    other products and sums round as they are written.
+
+    ```mlir
+    func.func @f(%x: tensor<4xf32>, %y: tensor<4xf32>, %z: tensor<f32>)
+        -> tensor<f32> {
+      %d = linalg.dot ins(%x, %y : tensor<4xf32>, tensor<4xf32>)
+                      outs(%z : tensor<f32>) -> tensor<f32>
+      return %d : tensor<f32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: tensor<4xf32>, %y: tensor<4xf32>, %z: tensor<f32>)
+        -> tensor<f32> {
+      %d = linalg.generic {
+          indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>,
+                           affine_map<(i) -> ()>],
+          iterator_types = ["reduction"]}
+        ins(%x, %y : tensor<4xf32>, tensor<4xf32>) outs(%z : tensor<f32>) {
+      ^bb0(%a: f32, %b: f32, %sum: f32):
+        %s = math.fma %a, %b, %sum : f32
+        linalg.yield %s : f32
+      } -> tensor<f32>
+      return %d : tensor<f32>
+    }
+    ```
+  }];
+  let dependentDialects = [
+    "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect"];
+}
+
 def PrepareBufferizationPass : Pass<"ssm-prepare-bufferization", "::mlir::func::FuncOp"> {
   let summary = "Rewrite tensor ops that would bufferise badly or not at all";
   let description = [{
