@@ -71,7 +71,9 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
     stream.states.push_back(state);
   stream.chunk = options.chunk;
   stream.maxLookahead = options.maxLookahead;
-  stream.required = options.stream == StreamKind::required;
+  stream.rollback = options.rollback;
+  stream.required =
+      options.stream == StreamKind::required || options.rollback > 0;
   PlanOptions plan;
   plan.optimize = options.optLevel > 0;
   plan.fuseMultiplyAdd =
@@ -221,7 +223,7 @@ CompileStatus Compilation::writeArtefact(ModuleOp planned) {
                  {options.target, options.optLevel});
   if (!code)
     return fail(CompileStatus::internalError, code.takeError());
-  if (options.emit != EmitKind::shared)
+  if (options.emit != EmitKind::shared && options.emit != EmitKind::object)
     return write(StringRef(code->data(), code->size()));
 
   LinkRequest request;
@@ -234,6 +236,13 @@ CompileStatus Compilation::writeArtefact(ModuleOp planned) {
         {StringRef(kernel.object.data(), kernel.object.size()), name});
   if (weights.size > 0)
     request.weights = weights;
+  if (options.emit == EmitKind::object) {
+    llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>> object =
+        linkObject(request);
+    if (!object)
+      return fail(CompileStatus::internalError, object.takeError());
+    return write((*object)->getBuffer());
+  }
   if (llvm::Error error = linkSharedToFile(request, options.output)) {
     bool fileError = error.isA<llvm::ECError>();
     return fail(fileError ? CompileStatus::badInput : CompileStatus::internalError,

@@ -85,6 +85,14 @@ void itera::explainStreaming(ModuleOp module, llvm::raw_ostream &os) {
        << type << ", of node '" << textOf(fields, "node") << "'\n";
   }
   os << "all states: " << total << " bytes\n";
+  if (int64_t window = numberOf(stream, "rollback"))
+    os << "of these to take back up to " << frames(window) << ": "
+       << numberOf(stream, "rollback_bytes") << " bytes\n";
+  if (int64_t count = numberOf(stream, "rows"))
+    os << "a batch of " << count
+       << " independent rows, which can change places\n";
+  if (StringRef why = textOf(stream, "rows_problem"); !why.empty())
+    os << "the rows of a batch are not independent: " << why << "\n";
   if (auto most = stream.getAs<IntegerAttr>("max_frames"))
     os << "the stream ends after " << frames(most.getInt())
        << ", where its table of positions does\n";

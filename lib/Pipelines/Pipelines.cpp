@@ -73,6 +73,7 @@ void itera::populateStreamPipeline(OpPassManager &manager,
   derive.stateNames.assign(options.states.begin(), options.states.end());
   derive.chunk = options.chunk;
   derive.maxLookahead = options.maxLookahead;
+  derive.rollback = options.rollback;
   derive.required = options.required;
   manager.addPass(createDeriveStreamingPass(derive));
   OpPassManager &cleanup = manager.nest<func::FuncOp>();

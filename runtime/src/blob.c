@@ -10,7 +10,7 @@
 //  40  flags            4 bytes: 1 begun, 2 finished
 //  44  crc              4 bytes, CRC-32 (as in zip) of everything else
 //  48  payload_bytes    8 bytes
-//  56  zero             8 bytes
+//  56  undoable         8 bytes, frames that can be taken back
 //  64  payload          what begin has computed, then each state, without gaps
 //
 // All numbers are little-endian. Equal streams give equal blobs. A blob comes
@@ -27,7 +27,7 @@ typedef struct blob_header {
   uint32_t flags;
   uint32_t crc;
   uint64_t payload_bytes;
-  uint64_t zero;
+  uint64_t undoable;
 } blob_header;
 
 _Static_assert(sizeof(blob_header) == 64, "the header has no padding");
@@ -103,7 +103,8 @@ static blob_header make_header(const itera_session *session) {
                        .flags = (session->begun ? flag_begun : 0u) |
                                 (session->finished ? flag_finished : 0u),
                        .payload_bytes =
-                           itera_state_size(session) - sizeof(blob_header)};
+                           itera_state_size(session) - sizeof(blob_header),
+                       .undoable = session->undoable};
 }
 
 itera_status itera_state_save(itera_session *session, void *data,
@@ -151,7 +152,8 @@ static const char *find_blob_fault(const itera_session *session,
       header->crc != sum_blob(blob, bytes))
     return "the blob is damaged";
   // With the right sum these are the work of a hand, not of an accident.
-  if (header->zero || flags > (flag_begun | flag_finished) ||
+  if (header->undoable > itera_program.stream->rollback_window ||
+      header->undoable > header->position || flags > (flag_begun | flag_finished) ||
       flags == flag_finished || header->position > session->last_position ||
       (!flags && (header->position || !itera_needs_begin(&itera_program))))
     return "the blob is malformed";
@@ -186,6 +188,7 @@ itera_status itera_state_load(itera_session *session, const void *data,
   }
   session->begun = header.flags & flag_begun;
   session->finished = header.flags >> 1 & 1;
+  session->undoable = header.undoable;
   itera_set_position(session, header.position);
   return ITERA_OK;
 }

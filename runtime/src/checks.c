@@ -170,3 +170,31 @@ itera_status itera_take_outputs(itera_session *session,
   }
   return ITERA_OK;
 }
+
+itera_status itera_check_snapshots(itera_session *session, uint64_t frames,
+                                   const itera_snapshots *snapshots) {
+  if (!snapshots->every)
+    return itera_refuse(session, ITERA_ERROR_INVALID_ARGUMENT,
+                        "snapshots: expected one every 1 or more frames, but "
+                        "got 0");
+  uint64_t count = (session->position + frames) / snapshots->every -
+                   session->position / snapshots->every;
+  uint64_t bytes = itera_times(count, itera_state_size(session));
+  if (snapshots->bytes != bytes)
+    return itera_refuse_number(session, ITERA_ERROR_INVALID_ARGUMENT,
+                               "snapshots", bytes, " bytes", snapshots->bytes);
+  itera_port place = {.base = snapshots->blobs, .given = bytes};
+  if (bytes && (!place.base || (uintptr_t)place.base > UINTPTR_MAX - bytes))
+    return itera_refuse(session, ITERA_ERROR_INVALID_ARGUMENT,
+                        place.base ? "snapshots: the buffer passes the end of "
+                                     "memory"
+                                   : "snapshots: the pointer is null");
+  int overlaps = 0;
+  for (uint32_t i = 0; i < itera_program.input_count; ++i)
+    overlaps |= overlap(&place, &session->inputs[i]);
+  for (uint32_t i = 0; i < itera_program.output_count; ++i)
+    overlaps |= overlap(&place, &session->outputs[i]);
+  return overlaps ? itera_refuse(session, ITERA_ERROR_INVALID_ARGUMENT,
+                                 "snapshots: the buffer overlaps another")
+                  : ITERA_OK;
+}

@@ -21,6 +21,7 @@ itera_status itera_session_clone(itera_session *session,
   memcpy(created->state, session->state, stream->state_bytes);
   created->begun = session->begun;
   created->finished = session->finished;
+  created->undoable = session->undoable;
   itera_set_position(created, session->position);
   return ITERA_OK;
 }

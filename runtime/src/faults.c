@@ -141,6 +141,24 @@ static int states_are_right(const itera_stream *stream) {
          sum < UINT64_MAX / 2;
 }
 
+static int rollback_is_right(const itera_stream *stream) {
+  if (!stream->rollback_window)
+    return !stream->rollback && !stream->state_bases;
+  if (!stream->rollback || (stream->state_count && !stream->state_bases))
+    return 0;
+  for (uint32_t i = 0; i + 1 < stream->chunk_count; ++i)
+    if (stream->chunks[i].frames < stream->rollback_window)
+      return 0;
+  for (uint32_t i = 0; i < stream->state_count; ++i) {
+    uint32_t base = stream->state_bases[i];
+    if (base != UINT32_MAX &&
+        (base >= stream->state_count ||
+         stream->states[base].bytes != stream->states[i].bytes))
+      return 0;
+  }
+  return 1;
+}
+
 static const char *find_stream_fault(const struct itera_program *program) {
   const itera_stream *stream = program->stream;
   if (stream->struct_size != sizeof(*stream))
@@ -152,6 +170,8 @@ static const char *find_stream_fault(const struct itera_program *program) {
     return "the compiled stream describes its chunks inconsistently";
   if (!states_are_right(stream))
     return "the compiled stream describes a state inconsistently";
+  if (!rollback_is_right(stream))
+    return "the compiled stream describes its rollback inconsistently";
   for (uint32_t i = 0; i < program->input_count; ++i)
     if (!has_right_dims(&program->inputs[i]))
       return "the compiled stream describes an input inconsistently";

@@ -140,6 +140,7 @@ void itera_run_reset(itera_session *session) {
   itera_float_leave(mode);
   itera_swap_states(session);
   session->finished = 0;
+  session->undoable = 0;
   itera_set_position(session, 0);
 }
 
@@ -173,10 +174,14 @@ void itera_run_feed(itera_session *session, uint64_t frames) {
     give_outputs(session, chunk->frames == 1);
     session->clock[0] = (int64_t)session->position;
     session->clock[1] = INT64_MAX;
+    session->clock[2] = (int64_t)session->undoable;
     enter(session, chunk->entry, session->state, session->spare[0]);
     take_outputs(session);
     itera_swap_states(session);
     session->position = position;
+    session->undoable += chunk->frames;
+    if (session->undoable > stream->rollback_window)
+      session->undoable = stream->rollback_window;
     frames -= chunk->frames;
   }
   itera_float_leave(mode);
@@ -212,4 +217,21 @@ void itera_run_end(itera_session *session) {
     enter(session, stream->final, state, NULL);
   }
   itera_float_leave(mode);
+}
+
+void itera_run_rollback(itera_session *session, uint64_t frames) {
+  uint64_t position = session->position - frames;
+  give_no_inputs(session);
+  for (uint32_t i = 0; i < itera_program.output_count; ++i)
+    session->output_pointers[i] = NULL;
+  session->clock[0] = (int64_t)session->position;
+  session->clock[1] = (int64_t)position;
+  session->clock[2] = (int64_t)session->undoable;
+  itera_float_saved mode = itera_float_enter();
+  enter(session, itera_program.stream->rollback, session->state,
+        session->spare[0]);
+  itera_float_leave(mode);
+  itera_swap_states(session);
+  session->undoable -= frames;
+  itera_set_position(session, position);
 }

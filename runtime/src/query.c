@@ -49,28 +49,38 @@ static const itera_tensor_info *get_output(uint32_t index) {
 
 static const itera_model_api whole_api = {WHOLE};
 
-static const itera_model_api stream_api = {
-    WHOLE,
-    .begin = itera_begin,
-    .prefill = itera_prefill,
-    .step = itera_step,
-    .finish = itera_finish,
-    .peek = itera_peek,
-    .frames_after = itera_frames_after,
-    .frames_left = itera_frames_left,
-    .frames_total = itera_frames_total,
-    .position = itera_position,
-    .state_count = itera_state_count,
-    .state_info = itera_state_info,
-    .state_read = itera_state_read,
-    .state_write = itera_state_write,
-    .state_reset = itera_state_reset,
-    .state_size = itera_state_size,
-    .state_save = itera_state_save,
-    .state_load = itera_state_load,
-    .state_check = itera_state_check,
-    .session_clone = itera_session_clone,
-    .reorder_rows = itera_reorder_rows,
+// clang-format off
+#define STREAM                                                                 \
+  WHOLE,                                                                       \
+  .begin = itera_begin,                                                        \
+  .prefill = itera_prefill,                                                    \
+  .step = itera_step,                                                          \
+  .finish = itera_finish,                                                      \
+  .peek = itera_peek,                                                          \
+  .frames_after = itera_frames_after,                                          \
+  .frames_left = itera_frames_left,                                            \
+  .frames_total = itera_frames_total,                                          \
+  .position = itera_position,                                                  \
+  .state_count = itera_state_count,                                            \
+  .state_info = itera_state_info,                                              \
+  .state_read = itera_state_read,                                              \
+  .state_write = itera_state_write,                                            \
+  .state_reset = itera_state_reset,                                            \
+  .state_size = itera_state_size,                                              \
+  .state_save = itera_state_save,                                              \
+  .state_load = itera_state_load,                                              \
+  .state_check = itera_state_check,                                            \
+  .session_clone = itera_session_clone,                                        \
+  .reorder_rows = itera_reorder_rows,                                          \
+  .prefill_snapshots = itera_prefill_snapshots
+// clang-format on
+
+static const itera_model_api stream_api = {STREAM};
+
+static const itera_model_api rollback_api = {
+    STREAM,
+    .rollback = itera_rollback,
+    .rollback_window = itera_rollback_window,
 };
 
 static void log_missing(const itera_host *host, uint64_t missing) {
@@ -112,5 +122,7 @@ const itera_model_api *itera_runtime_query(uint32_t max_abi,
     log_missing(&hooks, missing);
     return NULL;
   }
-  return itera_program.stream ? &stream_api : &whole_api;
+  if (!itera_program.stream)
+    return &whole_api;
+  return itera_program.stream->rollback_window ? &rollback_api : &stream_api;
 }

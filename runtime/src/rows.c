@@ -7,24 +7,38 @@
 
 #include "runtime.h"
 
-// The size of the batch, or 0 if its rows cannot be told apart.
-static uint64_t count_rows(const struct itera_program *program) {
+static itera_status refuse_rows(itera_session *session, const char *what,
+                                const char *name, const char *why) {
+  itera_text text = itera_text_begin(session->error, sizeof session->error);
+  itera_text_append(&text, what);
+  itera_text_append_name(&text, name);
+  itera_text_append(&text, why);
+  return ITERA_ERROR_UNSUPPORTED;
+}
+
+// The size of the batch, if its rows can be told apart.
+static itera_status count_rows(itera_session *session, uint64_t *rows) {
+  const struct itera_program *program = &itera_program;
   const itera_stream *stream = program->stream;
+  *rows = 0;
   for (uint32_t i = 0; i < program->input_count; ++i)
     if (program->inputs[i].role == ITERA_ROLE_STATIC &&
         program->inputs[i].batch_dim >= 0)
-      return 0;
-  uint64_t rows = 0;
+      return refuse_rows(session, "the rows of input ", program->inputs[i].name,
+                         " stay what they are for the whole stream");
   for (uint32_t i = 0; i < stream->state_count; ++i) {
     const itera_tensor_info *state = &stream->states[i];
-    if (state->batch_dim < 0)
-      return 0;
-    uint64_t size = (uint64_t)state->dims[state->batch_dim];
-    if (i && size != rows)
-      return 0;
-    rows = size;
+    uint64_t size = state->batch_dim < 0
+                        ? 0
+                        : (uint64_t)state->dims[state->batch_dim];
+    if (!size || (i && size != *rows))
+      return refuse_rows(session, "the rows of state ", state->name,
+                         " are not independent");
+    *rows = size;
   }
-  return rows;
+  return *rows ? ITERA_OK
+               : itera_refuse(session, ITERA_ERROR_UNSUPPORTED,
+                              "the model has no states with rows");
 }
 
 static void reorder(const itera_tensor_info *info, const char *from, char *to,
@@ -46,11 +60,11 @@ itera_status itera_reorder_rows(itera_session *session, const uint32_t *rows,
   if (!session)
     return ITERA_ERROR_INVALID_ARGUMENT;
   session->error[0] = '\0';
-  uint64_t expected = count_rows(&itera_program);
-  if (!expected)
-    return itera_refuse(session, ITERA_ERROR_UNSUPPORTED,
-                        "the model's rows are not independent");
-  itera_status status = itera_check_begun(session);
+  uint64_t expected;
+  itera_status status = count_rows(session, &expected);
+  if (status != ITERA_OK)
+    return status;
+  status = itera_check_begun(session);
   if (status != ITERA_OK)
     return status;
   if (count != expected)

@@ -59,7 +59,7 @@ struct itera_session {
   void **input_pointers, **output_pointers; // for itera_call
 
   // The rest is for streams. The stream itself is `constants`, `state`,
-  // `position`, `begun` and `finished`, and nothing else.
+  // `position`, `undoable`, `begun` and `finished`, and nothing else.
   char *constants;
   char *state;
   char *spare[2];      // the second only if flush_frames > 1
@@ -67,7 +67,8 @@ struct itera_session {
   uint64_t zero_bytes; // bytes of it that begin may need
   uint64_t position;
   uint64_t last_position; // where the stream must end at the latest
-  int64_t clock[2];
+  uint64_t undoable;      // frames that can be taken back
+  int64_t clock[3];
   uint8_t begun, finished;
 
   char error[256];
@@ -82,6 +83,13 @@ typedef struct itera_arguments {
   const size_t *output_bytes;
   uint32_t output_count;
 } itera_arguments;
+
+// Where blobs of the stream go while frames are fed.
+typedef struct itera_snapshots {
+  uint64_t every; // at its multiples
+  void *blobs;
+  size_t bytes;
+} itera_snapshots;
 
 // text.c: a line of text that is cut off when it is full.
 typedef struct itera_text {
@@ -138,6 +146,9 @@ itera_status itera_take_inputs(itera_session *session,
 itera_status itera_take_outputs(itera_session *session,
                                 const itera_arguments *arguments);
 
+itera_status itera_check_snapshots(itera_session *session, uint64_t frames,
+                                   const itera_snapshots *snapshots);
+
 // counts.c
 // The count after n frames; INT64_MAX if it does not fit.
 uint64_t itera_count_at(const itera_count *count, uint64_t n);
@@ -161,11 +172,14 @@ void itera_run_begin(itera_session *session);
 void itera_run_reset(itera_session *session);
 void itera_run_feed(itera_session *session, uint64_t frames);
 void itera_run_end(itera_session *session);
+void itera_run_rollback(itera_session *session, uint64_t frames);
 // The spare state block becomes the state.
 void itera_swap_states(itera_session *session);
 
 // stream.c
 itera_status itera_check_begun(itera_session *session);
+// Begun and not finished.
+itera_status itera_check_open(itera_session *session);
 itera_status itera_refuse_position(itera_session *session, uint64_t position,
                                    uint64_t frames);
 itera_status itera_refuse_counts(itera_session *session);
@@ -199,6 +213,11 @@ itera_status itera_prefill(itera_session *session, uint64_t frames,
                            uint32_t input_count, void *const *outputs,
                            const size_t *output_bytes, uint32_t output_count,
                            uint64_t *output_frames);
+itera_status itera_prefill_snapshots(
+    itera_session *session, uint64_t frames, const void *const *inputs,
+    const size_t *input_bytes, uint32_t input_count, void *const *outputs,
+    const size_t *output_bytes, uint32_t output_count, uint64_t *output_frames,
+    uint64_t every, void *snapshots, size_t snapshot_bytes);
 itera_status itera_step(itera_session *session, const void *const *inputs,
                         const size_t *input_bytes, uint32_t input_count,
                         void *const *outputs, const size_t *output_bytes,
@@ -215,7 +234,7 @@ uint64_t itera_frames_left(const itera_session *session, uint32_t output);
 uint64_t itera_frames_total(uint64_t length, uint32_t output);
 uint64_t itera_position(const itera_session *session);
 
-// state.c, blob.c, clone.c, rows.c
+// state.c, blob.c, clone.c, rows.c, rollback.c
 uint32_t itera_state_count(void);
 const itera_tensor_info *itera_state_info(uint32_t index);
 itera_status itera_state_read(itera_session *session, uint32_t index,
@@ -231,6 +250,8 @@ itera_status itera_state_load(itera_session *session, const void *data,
 itera_status itera_session_clone(itera_session *session, itera_session **clone);
 itera_status itera_reorder_rows(itera_session *session, const uint32_t *rows,
                                 uint32_t count);
+itera_status itera_rollback(itera_session *session, uint64_t frames);
+uint64_t itera_rollback_window(void);
 
 // query.c: the only symbol that the linker exports, under the model's names.
 const itera_model_api *itera_runtime_query(uint32_t max_abi,

@@ -53,16 +53,29 @@ itera_status itera_state_read(itera_session *session, uint32_t index,
   return status;
 }
 
+// No frame before now can be taken back: the bases become what the states are.
+static void forget_frames(itera_session *session) {
+  const itera_stream *stream = itera_program.stream;
+  session->undoable = 0;
+  for (uint32_t i = 0; stream->state_bases && i < stream->state_count; ++i)
+    if (stream->state_bases[i] != UINT32_MAX)
+      memcpy(session->state + stream->state_offsets[stream->state_bases[i]],
+             session->state + stream->state_offsets[i],
+             stream->states[i].bytes);
+}
+
 itera_status itera_state_write(itera_session *session, uint32_t index,
                                const void *data, size_t bytes) {
   if (!session)
     return ITERA_ERROR_INVALID_ARGUMENT;
   session->error[0] = '\0';
   itera_status status = check_access(session, index, data, bytes);
-  if (status == ITERA_OK)
-    memcpy(session->state + itera_program.stream->state_offsets[index], data,
-           bytes);
-  return status;
+  if (status != ITERA_OK)
+    return status;
+  memcpy(session->state + itera_program.stream->state_offsets[index], data,
+         bytes);
+  forget_frames(session);
+  return ITERA_OK;
 }
 
 itera_status itera_state_reset(itera_session *session) {

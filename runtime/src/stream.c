@@ -25,7 +25,7 @@ itera_status itera_check_begun(itera_session *session) {
                       "the stream has not begun: call begin first");
 }
 
-static itera_status check_open(itera_session *session) {
+itera_status itera_check_open(itera_session *session) {
   if (session->begun && !session->finished)
     return ITERA_OK;
   if (!session->begun)
@@ -119,14 +119,34 @@ static void tell_frames(const itera_session *session, uint64_t *output_frames) {
     output_frames[i] = session->outputs[i].row;
 }
 
+// Frames up to the end, with a blob at each multiple of `every` on the way.
+static void run_with_snapshots(itera_session *session, uint64_t frames,
+                               const itera_snapshots *snapshots) {
+  size_t size = itera_state_size(session);
+  char *blob = snapshots->blobs;
+  while (frames) {
+    uint64_t next = snapshots->every - session->position % snapshots->every;
+    if (next > frames) {
+      itera_run_feed(session, frames);
+      return;
+    }
+    itera_run_feed(session, next);
+    itera_state_save(session, blob, size);
+    blob += size;
+    frames -= next;
+  }
+}
+
+// `snapshots` may be null.
 static itera_status feed(itera_session *session, const char *name,
                          uint64_t frames, const itera_arguments *arguments,
-                         uint64_t *output_frames) {
+                         uint64_t *output_frames,
+                         const itera_snapshots *snapshots) {
   if (!session)
     return ITERA_ERROR_INVALID_ARGUMENT;
   session->error[0] = '\0';
   itera_status status;
-  if ((status = check_open(session)) != ITERA_OK ||
+  if ((status = itera_check_open(session)) != ITERA_OK ||
       (status = itera_check_inputs_array(session, arguments)) != ITERA_OK ||
       (status = itera_check_outputs_array(session, arguments)) != ITERA_OK ||
       (status = itera_check_frame_counts(session, output_frames)) != ITERA_OK)
@@ -137,9 +157,15 @@ static itera_status feed(itera_session *session, const char *name,
   if ((status = itera_take_inputs(session, arguments)) != ITERA_OK ||
       (status = itera_take_outputs(session, arguments)) != ITERA_OK)
     return status;
+  if (snapshots && (status = itera_check_snapshots(session, frames,
+                                                   snapshots)) != ITERA_OK)
+    return status;
   const itera_host *host = &session->model->host;
   itera_host_trace(host, name, ITERA_TRACE_BEGIN);
-  itera_run_feed(session, frames);
+  if (snapshots)
+    run_with_snapshots(session, frames, snapshots);
+  else
+    itera_run_feed(session, frames);
   itera_host_trace(host, name, ITERA_TRACE_END);
   tell_frames(session, output_frames);
   return ITERA_OK;
@@ -152,7 +178,18 @@ itera_status itera_prefill(itera_session *session, uint64_t frames,
                            uint64_t *output_frames) {
   const itera_arguments arguments = {inputs,  input_bytes,  input_count,
                                      outputs, output_bytes, output_count};
-  return feed(session, "prefill", frames, &arguments, output_frames);
+  return feed(session, "prefill", frames, &arguments, output_frames, NULL);
+}
+
+itera_status itera_prefill_snapshots(
+    itera_session *session, uint64_t frames, const void *const *inputs,
+    const size_t *input_bytes, uint32_t input_count, void *const *outputs,
+    const size_t *output_bytes, uint32_t output_count, uint64_t *output_frames,
+    uint64_t every, void *snapshots, size_t snapshot_bytes) {
+  const itera_arguments arguments = {inputs,  input_bytes,  input_count,
+                                     outputs, output_bytes, output_count};
+  const itera_snapshots places = {every, snapshots, snapshot_bytes};
+  return feed(session, "prefill", frames, &arguments, output_frames, &places);
 }
 
 itera_status itera_step(itera_session *session, const void *const *inputs,
@@ -161,7 +198,7 @@ itera_status itera_step(itera_session *session, const void *const *inputs,
                         uint32_t output_count, uint64_t *output_frames) {
   const itera_arguments arguments = {inputs,  input_bytes,  input_count,
                                      outputs, output_bytes, output_count};
-  return feed(session, "step", 1, &arguments, output_frames);
+  return feed(session, "step", 1, &arguments, output_frames, NULL);
 }
 
 //===----------------------------------------------------------------------===//
@@ -201,7 +238,7 @@ static itera_status end(itera_session *session, const char *name,
     return ITERA_ERROR_INVALID_ARGUMENT;
   session->error[0] = '\0';
   itera_status status;
-  if ((status = check_open(session)) != ITERA_OK ||
+  if ((status = itera_check_open(session)) != ITERA_OK ||
       (status = itera_check_outputs_array(session, arguments)) != ITERA_OK ||
       (status = itera_check_frame_counts(session, output_frames)) != ITERA_OK ||
       (status = plan_end(session)) != ITERA_OK ||

@@ -39,16 +39,18 @@ class Bench:
         self.streamed, self.refused, self.failed, self.notes = 0, collections.Counter(), [], collections.Counter()
         self.inexact = []
 
-    def compile(self, model, *flags):
-        """The loaded artefact."""
+    def compile(self, model, *flags, rollback=0):
+        """The loaded artefact; with a window for rollback, if it can stream."""
         self.count += 1
         stem = os.path.join(self.folder, f"m{self.count}")
         if not isinstance(model, str):
             onnx.save(model, stem + ".onnx")
             model = stem + ".onnx"
-        done = subprocess.run([self.options.compiler, model, "-o", stem + ".so", "--name=m", *flags,
-                               f"--opt-level={self.options.opt_level}", f"--cache-dir={self.options.cache_dir}"],
-                              capture_output=True, text=True)
+        command = [self.options.compiler, model, "-o", stem + ".so", "--name=m", *flags,
+                   f"--opt-level={self.options.opt_level}", f"--cache-dir={self.options.cache_dir}"]
+        done = subprocess.run([*command, f"--rollback={rollback}"], capture_output=True, text=True)
+        if done.returncode and rollback and "cannot stream" in done.stderr and "take frames back" not in done.stderr:
+            done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise Broken(f"itera-compile failed: {done.stderr.strip()[-2000:]}")
         return Model(stem + ".so")
@@ -112,8 +114,11 @@ def check_laws(bench, subject, rng, compiled, recipe=None):
     laws.poison(subject, seen, rng)
     laws.reset(subject, seen, rng)
     laws.restore(subject, seen, rng, bench.worker)
+    laws.snapshots(subject, seen, rng)
+    laws.rollback(subject, seen, rng)
     laws.sessions(subject, seen, rng)
-    laws.rows(subject, seen, rng)
+    if laws.rows(subject, seen, rng):
+        subject.notes.append("rows of a batch changed places")
 
 
 def check_all_laws(bench, subject, rng, compiled, recipe=None):
@@ -136,7 +141,12 @@ def check_recipe(bench, recipe, seed):
     chunk = int(rng.choice([4, 6, 8, 16]))
     dims = [f"--time-dim=in{k}={recipe.values[i][0].layout.index('T')}" for k, i in enumerate(recipe.inputs)
             if recipe.values[i][0].layout != "BC"]
-    model = bench.compile(recipe.onnx(frames), f"--chunk={chunk}", *dims)
+    # Every second model can take frames back, if it can stream.
+    window = int(np.random.default_rng([seed, 2]).choice([0, 0, 0, 1, 2, 3, 5, 9]))
+    if bench.options.rollback is not None:
+        window = bench.options.rollback
+    model = bench.compile(recipe.onnx(frames), f"--chunk={chunk}", *dims, rollback=window)
+    chunk = max(chunk, window)
     if not model.streams:
         session = model.session()
         inputs = recipe.random_inputs(rng, frames)
@@ -199,6 +209,7 @@ def main():
     parser.add_argument("--cache-dir")
     parser.add_argument("--opt-level", type=int, default=2)
     parser.add_argument("--effort", type=int, default=1)
+    parser.add_argument("--rollback", type=int, help="the window of all models; default: some of each")
     parser.add_argument("--bits", choices=["fail", "note"], default="fail",
                         help="what it is if chunks and steps differ by rounding")
     parser.add_argument("--shrink", action="store_true")

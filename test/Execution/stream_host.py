@@ -56,7 +56,8 @@ FUNCTIONS = [
     ("state_load", c_int32, [_session, c_void_p, c_size_t]), ("state_check", c_int32, [_session]),
     ("session_clone", c_int32, [_session, POINTER(c_void_p)]),
     ("reorder_rows", c_int32, [_session, POINTER(c_uint32), c_uint32]), ("rollback", c_int32, [_session, c_uint64]),
-    ("rollback_window", c_uint64, [])]
+    ("rollback_window", c_uint64, []),
+    ("prefill_snapshots", c_int32, [_session, c_uint64, *_array, *_array, POINTER(c_uint64), c_uint64, c_void_p, c_size_t])]
 
 
 class Api(ctypes.Structure):
@@ -149,6 +150,9 @@ class Model:
         self.states = []
         if self.streams:
             self.states = [Tensor(self.api.state_info(i).contents) for i in range(self.api.state_count())]
+        if bool(self.api.rollback) != bool(self.api.rollback_window):
+            raise Broken("rollback and rollback_window do not come together")
+        self.window = self.api.rollback_window() if self.api.rollback else 0
         handle = c_void_p()
         if self.api.model_create(None, byref(handle)) != OK:
             raise Broken("model_create failed")
@@ -177,6 +181,7 @@ class Session:
 
     def __init__(self, model, handle):
         self.model, self.handle, self.api = model, handle, model.api
+        self.snapshots = []
 
     def close(self):
         self.api.session_destroy(self.handle)
@@ -246,8 +251,9 @@ class Session:
         pointers, sizes, count = _arrays(inputs)
         self._check(self.api.begin(self.handle, pointers, sizes, count))
 
-    def feed(self, frames, values, spare=0, step=False):
-        """step or prefill; values hold exactly these frames."""
+    def feed(self, frames, values, spare=0, step=False, every=0):
+        """step or prefill; values hold exactly these frames. With `every`, the
+        blobs that a prefill with snapshots leaves are appended to snapshots."""
         inputs = self._given(values, (STREAM,), frames)
         counts = [self.api.frames_after(self.handle, frames, i) if t.role == STREAM else None
                   for i, t in enumerate(self.model.outputs)]
@@ -256,6 +262,14 @@ class Session:
         before = self.position
         if step:
             status = self.api.step(self.handle, *_arrays(inputs), *_arrays(outputs), got)
+        elif every:
+            size = self.api.state_size(self.handle)
+            blobs = Guarded(((before + frames) // every - before // every) * size)
+            status = self.api.prefill_snapshots(self.handle, frames, *_arrays(inputs), *_arrays(outputs), got, every,
+                                                blobs.address, blobs.size)
+            if not blobs.guards_stand() or (status != OK and not blobs.untouched()):
+                raise Broken("prefill_snapshots wrote where it may not")
+            self.snapshots += [blobs.body[at : at + size].tobytes() for at in range(0, blobs.size, size)]
         else:
             status = self.api.prefill(self.handle, frames, *_arrays(inputs), *_arrays(outputs), got)
         results = self._deliver(status, inputs, outputs, [c or 0 for c in counts], got)
@@ -312,6 +326,9 @@ class Session:
 
     def reorder(self, rows):
         self._check(self.api.reorder_rows(self.handle, (c_uint32 * len(rows))(*rows), len(rows)))
+
+    def rollback(self, frames):
+        self._check(self.api.rollback(self.handle, frames))
 
     def state_check(self):
         self._check(self.api.state_check(self.handle))

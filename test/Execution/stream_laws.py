@@ -307,6 +307,106 @@ def restore(subject, seen, rng, worker):
         expect_bits(subject, f"loaded at {at} by another process", subject.joined(parts), want)
 
 
+def snapshots(subject, seen, rng):
+    """Law 7: what prefill leaves on its way is what steps would have left."""
+    for _ in range(2):
+        every = int(rng.choice([1, 2, 3, subject.chunk, 2 * subject.chunk - 1]))
+        session = subject.start(seen.inputs)
+        at, parts = 0, []
+        for n in random_calls(rng, seen.frames, subject.chunk):
+            parts.append(session.feed(n, subject.cut(seen.inputs, at, at + n), every=every))
+            at += n
+        places = range(every, seen.frames + 1, every)
+        if len(places) != len(session.snapshots):
+            raise Broken(f"{len(session.snapshots)} snapshots every {every} of {seen.frames} frames")
+        expect_bits(subject, f"with snapshots every {every}", subject.joined(parts + [session.finish()]),
+                    seen.whole(seen.frames))
+        for at, blob in zip(places, session.snapshots):
+            if subject.exact and blob != seen.blobs[at]:
+                raise OtherBits(f"the snapshot at {at}, of one every {every}, is another state than after steps")
+        if session.snapshots:
+            number = int(rng.integers(len(session.snapshots)))
+            session.load(session.snapshots[number])
+            at = places[number]
+            calls = random_calls(rng, seen.frames - at, subject.chunk)
+            expect_bits(subject, f"from the snapshot at {at}", subject.joined(run_calls(
+                subject, session, seen.inputs, calls, rng, at)), seen.whole(seen.frames, at))
+        session.close()
+
+
+def refuse_rollback(session, frames, status=host.INVALID_ARGUMENT):
+    """Too many frames to take back: an error that changes nothing."""
+    before = session.save()
+    try:
+        session.rollback(frames)
+    except ModelError as error:
+        if error.status != status or session.save() != before:
+            raise Broken(f"rollback of {frames} frames gave {error.status}, or changed the state") from error
+    else:
+        raise Broken(f"rollback of {frames} frames was not refused")
+
+
+def rollback(subject, seen, rng):
+    """Law 7: frames that were taken back have not been, wherever that is and
+    whatever they were."""
+    window, chunk = subject.model.window, subject.chunk
+    if not window:
+        return
+    session = subject.start(subject.make_inputs(rng, 1))
+
+    def expect_place(what, at):
+        if session.position != at:
+            raise Broken(f"{what}: the position is {session.position}")
+        expect_bits(subject, f"{what}: peek", session.peek(), seen.ends[at])
+
+    def expect_future(what, at, frames):
+        calls = random_calls(rng, min(frames, seen.frames - at), chunk)
+        parts = subject.joined(run_calls(subject, session, seen.inputs, calls, rng, at))
+        expect_bits(subject, f"{what}: calls of {calls}", parts, seen.whole(at + sum(calls), at))
+
+    # From every place to every other.
+    for t in range(seen.frames + 1):
+        most = min(t, window)
+        for n in range(most + 1):
+            session.load(seen.blobs[t])
+            session.rollback(n)
+            what = f"rollback from {t} to {t - n}"
+            expect_place(what, t - n)
+            if n == most or rng.random() < 0.2:
+                refuse_rollback(session, most - n + 1)
+            # Another step back, by way of another session.
+            m = int(rng.integers(0, most - n + 1))
+            session.load(session.save())
+            session.rollback(m)
+            expect_place(f"{what} and by {m} more", t - n - m)
+            if rng.random() < 0.3:
+                expect_future(f"{what} and by {m} more", t - n - m, window + 3)
+                refuse_rollback(session, 1, host.OUT_OF_ORDER)
+    # There and back again, over frames that were others.
+    others = subject.make_inputs(rng, seen.frames)
+    session.load(seen.fresh)
+    at, fed, parts = 0, 0, []
+    while at < seen.frames:
+        n = min(int(rng.choice([1, 1, 2, window, chunk, int(rng.integers(1, 2 * chunk + 2))])), seen.frames - at)
+        parts.append(session.feed(n, subject.cut(seen.inputs, at, at + n)))
+        at += n
+        fed = min(fed + n, window)
+        wrong = min(int(rng.integers(0, window + 1)), seen.frames - at)
+        if wrong:
+            for k in random_calls(rng, wrong, chunk):
+                session.feed(k, subject.cut(others, at, at + k), step=k == 1)
+                at += k
+            at -= wrong
+            session.rollback(wrong)
+            fed = min(fed, window - wrong)
+            expect_place(f"{wrong} other frames taken back to {at}", at)
+        if fed >= window and subject.exact and session.save() != seen.blobs[at]:
+            raise OtherBits(f"the state at {at}, after frames were taken back, is another one than after steps")
+    parts.append(session.finish())
+    expect_bits(subject, "with frames taken back in between", subject.joined(parts), seen.whole(seen.frames))
+    session.close()
+
+
 def tightness(subject, known):
     """Law 4: what has come is known, and nothing waits longer than it has to.
     A frame may wait for its place in time, and the very first ones for the
@@ -350,22 +450,33 @@ def rows(subject, seen, rng):
         expect_bits(subject, f"output {i}: row {row} with NaN in the others", [np.take(got[i], row, tensor.batch)],
                     [np.take(seen.whole(seen.frames)[i], row, tensor.batch)])
     session.close()
-    half = seen.frames // 2
-    order = [int(r) for r in rng.integers(0, size, size)]
     session = subject.start(seen.inputs)
+    for half in sorted({0, seen.frames // 2, int(rng.integers(0, seen.frames + 1)), seen.frames}):
+        if not reorder(subject, seen, rng, session, half, size):
+            session.close()
+            return False
+    session.close()
+    return True
+
+
+def reorder(subject, seen, rng, session, half, size):
+    """Whether the rows could change places after `half` frames."""
+    order = [int(r) for r in rng.integers(0, size, size)]
     session.load(seen.blobs[half])
     try:
         session.reorder(order)
     except ModelError as error:
-        if error.status != host.UNSUPPORTED:
+        if error.status != host.UNSUPPORTED or session.save() != seen.blobs[half]:
             raise
-        session.close()
         return False
+    back = int(rng.integers(0, min(subject.model.window, half) + 1))
+    if back:
+        session.rollback(back)
+        half -= back
     mixed = [np.take(x, order, t.batch) if t.batch >= 0 else x for t, x in zip(subject.model.inputs, seen.inputs)]
     got = subject.joined(run_calls(subject, session, mixed, random_calls(rng, seen.frames - half, subject.chunk), rng, half))
     want = [np.take(w, order, t.batch) for w, t in zip(seen.whole(seen.frames, half), subject.model.outputs)]
     expect_bits(subject, f"rows {order} after {half} frames", got, want)
-    session.close()
     return True
 
 

@@ -364,6 +364,18 @@ def too_much_lookahead(folder):
     return save(made, folder), ["--stream=required", "--max-lookahead=1"]
 
 
+@case("--rollback=-1: expected 0 to 4096 frames")
+def negative_rollback(folder):
+    return save(sequence(), folder), ["--rollback=-1"]
+
+
+@case("the model cannot stream: node 'Softmax_0' (linalg.softmax) normalises over time")
+def rollback_without_a_stream(folder):
+    node = helper.make_node("Softmax", ["x"], ["y"], axis=1, name="Softmax_0")
+    made = model([node], [tensor("x", [1, 8, 4])], [tensor("y", [1, 8, 4])])
+    return save(made, folder), ["--rollback=2", "--time-dim=x=1"]
+
+
 def files_in(folder):
     return {os.path.join(d, f) for d, _, names in os.walk(folder) for f in names}
 

@@ -58,7 +58,8 @@ struct Flags {
           clEnumValN(EmitKind::shared, "shared",
                      "shared object, and its C header (default)"),
           clEnumValN(EmitKind::object, "object",
-                     "relocatable object of the model's code"),
+                     "relocatable object: code and weights, without the "
+                     "runtime"),
           clEnumValN(EmitKind::header, "header", "the C header alone"),
           clEnumValN(EmitKind::mlir, "mlir",
                      "MLIR after the last stage before emit"),
@@ -99,6 +100,11 @@ struct Flags {
       "max-lookahead",
       cl::desc("Do not stream a model that needs more frames ahead"),
       cl::init(-1), cl::value_desc("frames"), cl::cat(category)};
+  cl::opt<int64_t> rollback{
+      "rollback",
+      cl::desc("How many of its last frames a stream can take back; default: "
+               "none"),
+      cl::init(0), cl::value_desc("frames"), cl::cat(category)};
   cl::opt<bool> explainStreaming{
       "explain-streaming",
       cl::desc("Print rate, latency and states of the stream, with the nodes "
@@ -221,6 +227,17 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.states.assign(flags.states.begin(), flags.states.end());
   options.chunk = flags.chunk;
   options.maxLookahead = flags.maxLookahead;
+  options.rollback = flags.rollback;
+  // What is kept for it is moved at every step.
+  constexpr int64_t kMostRollback = 4096;
+  if (flags.rollback < 0 || flags.rollback > kMostRollback)
+    return createStringError("--rollback=%lld: expected 0 to %lld frames",
+                             static_cast<long long>(flags.rollback),
+                             static_cast<long long>(kMostRollback));
+  if (flags.rollback > 0 && (flags.optLevel == 0 || flags.stream == StreamKind::none))
+    return createStringError("--rollback: needs a stream, but got %s",
+                             flags.optLevel == 0 ? "--opt-level=0"
+                                                 : "--stream=none");
   if (flags.optLevel == 0 && flags.stream == StreamKind::required)
     return createStringError("--stream=required: needs --opt-level=2");
   if (flags.chunk.getNumOccurrences() &&

@@ -153,6 +153,37 @@ TEST(Fault, States) {
                [](Program &p) { p.stream.constants_bytes = UINT64_MAX; }});
 }
 
+TEST(Fault, Rollback) {
+  uint32_t bases[2] = {1, UINT32_MAX};
+  auto enable = [&](Program &p) {
+    p.stream.rollback_window = 4;
+    p.stream.rollback = entry;
+    p.stream.state_bases = bases;
+  };
+  Program right;
+  enable(right);
+  EXPECT_EQ(itera_find_fault(&right.program), nullptr);
+  expectFault("the compiled stream describes its rollback inconsistently",
+              {[&](Program &p) { p.stream.rollback = entry; },
+               [&](Program &p) { p.stream.state_bases = bases; },
+               [&](Program &p) {
+                 enable(p);
+                 p.stream.rollback = nullptr;
+               },
+               [&](Program &p) {
+                 enable(p);
+                 p.stream.state_bases = nullptr;
+               },
+               [&](Program &p) {
+                 enable(p);
+                 p.stream.rollback_window = 5; // a chunk has 4 frames
+               },
+               [&](Program &p) {
+                 enable(p);
+                 bases[0] = 2;
+               }});
+}
+
 TEST(Fault, Inputs) {
   expectFault("the compiled stream describes an input inconsistently",
               {[](Program &p) { p.inputs[0].role = ITERA_ROLE_WHOLE; },

@@ -379,6 +379,73 @@ TEST(State, RowsAreReordered) {
   }
 }
 
+TEST(State, SnapshotsOnTheWay) {
+  StreamModel model("stream-auto");
+  const itera_model_api *api = model.api;
+  std::vector<Frames> inputs = makeInputs(api, 11);
+  Stream stream(api, model.model), steps(api, model.model);
+  ASSERT_EQ(stream.feed(inputs, 0, 2), ITERA_OK);
+  std::vector<Bytes> expected;
+  for (size_t t = 0; t < 11; ++t) {
+    ASSERT_EQ(steps.feed(inputs, t, 1), ITERA_OK);
+    if (t + 1 > 2 && (t + 1) % 3 == 0)
+      expected.push_back(steps.save());
+  }
+  // From position 2 on: at 3, 6 and 9.
+  Frames rest = inputs[0].slice(2, 9);
+  const void *pointers[2] = {rest.bytes.data(), nullptr};
+  size_t bytes[2] = {rest.bytes.size(), 0}, size = expected[0].size();
+  uint64_t got[2];
+  Bytes before = stream.save();
+  auto feed = [&](uint64_t every, char *blobs, size_t blobBytes,
+                  OutputBuffers &outputs) {
+    return api->prefill_snapshots(stream.session, 9, pointers, bytes, 2,
+                                  outputs.pointers.data(), outputs.bytes.data(),
+                                  2, got, every, blobs, blobBytes);
+  };
+  auto refused = [&](uint64_t every, char *blobs, size_t blobBytes) {
+    OutputBuffers outputs;
+    outputs.add(rest.bytes.size());
+    outputs.add(0);
+    EXPECT_EQ(feed(every, blobs, blobBytes, outputs),
+              ITERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_TRUE(outputs.isUntouched());
+    std::string error = stream.error();
+    EXPECT_EQ(stream.save(), before);
+    return error;
+  };
+  Bytes blobs(3 * size + 8, char(0xa5));
+  EXPECT_EQ(refused(0, blobs.data(), 3 * size),
+            "snapshots: expected one every 1 or more frames, but got 0");
+  EXPECT_EQ(refused(3, blobs.data(), 3 * size - 1),
+            "snapshots: expected " + std::to_string(3 * size) +
+                " bytes, but got " + std::to_string(3 * size - 1));
+  EXPECT_EQ(refused(3, nullptr, 3 * size), "snapshots: the pointer is null");
+  EXPECT_EQ(refused(3, reinterpret_cast<char *>(UINTPTR_MAX - 9), 3 * size),
+            "snapshots: the buffer passes the end of memory");
+  EXPECT_EQ(refused(3, rest.bytes.data() + 1, 3 * size),
+            "snapshots: the buffer overlaps another");
+  OutputBuffers outputs;
+  outputs.add(rest.bytes.size());
+  outputs.add(0);
+  ASSERT_EQ(feed(3, blobs.data(), 3 * size, outputs), ITERA_OK)
+      << stream.error();
+  EXPECT_EQ(got[0], 9u);
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_EQ(Bytes(&blobs[i * size], &blobs[(i + 1) * size]), expected[i]);
+  EXPECT_EQ(blobs[3 * size], char(0xa5));
+  EXPECT_EQ(stream.save(), steps.save());
+  OutputBuffers none;
+  none.add(0);
+  none.add(0);
+  pointers[0] = nullptr;
+  bytes[0] = 0;
+  EXPECT_EQ(api->prefill_snapshots(stream.session, 0, pointers, bytes, 2,
+                                   none.pointers.data(), none.bytes.data(), 2,
+                                   got, 1, nullptr, 0),
+            ITERA_OK);
+}
+
 TEST(State, WrongRowsAreRefused) {
   StreamModel model("stream-auto"), other("lookahead");
   const itera_model_api *api = model.api;
@@ -404,7 +471,7 @@ TEST(State, WrongRowsAreRefused) {
   Stream rowless(other.api, other.model);
   EXPECT_EQ(other.api->reorder_rows(rowless.session, rows, 2),
             ITERA_ERROR_UNSUPPORTED);
-  EXPECT_EQ(rowless.error(), "the model's rows are not independent");
+  EXPECT_EQ(rowless.error(), "the rows of state 'past' are not independent");
 }
 
 TEST(State, SessionsShareNothing) {

@@ -38,6 +38,8 @@ struct CompileOptions {
   int64_t chunk = 0;
   /// The most frames that an output may need ahead; -1: any number.
   int64_t maxLookahead = -1;
+  /// How many frames the stream can take back.
+  int64_t rollback = 0;
   /// Print what stage `stream` found.
   bool explainStreaming = false;
   unsigned jobs = 1;

@@ -36,6 +36,10 @@ struct StreamOptions : mlir::PassPipelineOptions<StreamOptions> {
       *this, "max-lookahead",
       llvm::cl::desc("Refuse an output that needs more frames ahead; -1: any"),
       llvm::cl::init(-1)};
+  Option<int64_t> rollback{
+      *this, "rollback",
+      llvm::cl::desc("How many frames the stream can take back"),
+      llvm::cl::init(0)};
   Option<bool> required{
       *this, "required",
       llvm::cl::desc("A model that cannot stream is an error"),

@@ -175,13 +175,16 @@ static Constant *streamTable(ConstantWriter &w, EntryWriter &entries,
     }
     return w.array(records, "counts");
   };
-  SmallVector<Constant *> offsets, flags;
+  SmallVector<Constant *> offsets, flags, bases;
   for (uint64_t offset : stream.stateOffsets)
     offsets.push_back(w.u64(offset));
   for (uint32_t flag : stream.stateFlags)
     flags.push_back(w.u32(flag));
+  if (stream.rollbackWindow > 0)
+    for (uint32_t base : stream.stateBases)
+      bases.push_back(w.u32(int32_t(base)));
   Constant *table = w.structure(
-      {w.u32(160), w.u32(chunks.size()), w.array(chunks, "chunks"),
+      {w.u32(184), w.u32(chunks.size()), w.array(chunks, "chunks"),
        w.u64(stream.warmup), w.u64(stream.alignment), w.u64(stream.maxFrames),
        w.u64(stream.flushFrames), entries.write(stream.begin),
        entries.write(stream.reset), entries.write(stream.flush),
@@ -190,7 +193,8 @@ static Constant *streamTable(ConstantWriter &w, EntryWriter &entries,
        w.array(offsets, "state_offsets"), w.u32(stream.states.size()), w.u32(0),
        w.u64(stream.stateHash[0]), w.u64(stream.stateHash[1]),
        counts(stream.counts), counts(stream.totals),
-       w.array(flags, "state_flags")});
+       w.array(flags, "state_flags"), w.u64(stream.rollbackWindow),
+       entries.write(stream.rollback), w.array(bases, "state_bases")});
   return w.global(table, "stream");
 }
 

@@ -205,6 +205,11 @@ static CountSteps stepsOf(ArrayAttr list) {
   return steps;
 }
 
+static int64_t batchDim(DictionaryAttr fields) {
+  auto dim = fields.getAs<IntegerAttr>("batch_dim");
+  return dim ? dim.getInt() : -1;
+}
+
 void Reader::readOutputs(ArrayAttr outputs) {
   for (auto [tensor, attr] : llvm::zip(info.outputs, outputs)) {
     auto fields = cast<DictionaryAttr>(attr);
@@ -212,6 +217,7 @@ void Reader::readOutputs(ArrayAttr outputs) {
       return fields.getAs<IntegerAttr>(name).getInt();
     };
     tensor.timeDim = number("time_dim");
+    tensor.batchDim = batchDim(fields);
     tensor.role = tensor.timeDim >= 0 ? kStream : kFinal;
     CountSteps counts, totals;
     if (tensor.role == kStream) {
@@ -243,8 +249,10 @@ LogicalResult Reader::readStream(DictionaryAttr attr) {
   if (failed(readOptional(ssm::kBeginName, stream.begin)) ||
       failed(readOptional(ssm::kResetName, stream.reset)) ||
       failed(readOptional(ssm::kFlushName, stream.flush)) ||
-      failed(readOptional(ssm::kFinalName, stream.final)))
+      failed(readOptional(ssm::kFinalName, stream.final)) ||
+      failed(readOptional(ssm::kRollbackName, stream.rollback)))
     return failure();
+  stream.rollbackWindow = number("rollback", 0);
   std::optional<EntryInfo> prefill, step;
   if (failed(readOptional(ssm::kPrefillName, prefill)) ||
       failed(readOptional(ssm::kStepName, step)))
@@ -262,6 +270,7 @@ LogicalResult Reader::readStream(DictionaryAttr attr) {
        llvm::zip(info.inputs, attr.getAs<ArrayAttr>("inputs"))) {
     auto fields = cast<DictionaryAttr>(input);
     tensor.timeDim = fields.getAs<IntegerAttr>("time_dim").getInt();
+    tensor.batchDim = batchDim(fields);
     tensor.role = tensor.timeDim >= 0    ? kStream
                   : fields.get("state") ? kInitialState
                                         : kStatic;
@@ -281,9 +290,10 @@ LogicalResult Reader::readStream(DictionaryAttr attr) {
       return failure();
     tensor->role = kState;
     tensor->node = fields.getAs<StringAttr>("node").str();
-    if (auto batch = fields.getAs<IntegerAttr>("batch_dim"))
-      tensor->batchDim = batch.getInt();
+    tensor->batchDim = batchDim(fields);
     stream.states.push_back(*tensor);
+    auto base = fields.getAs<IntegerAttr>("base");
+    stream.stateBases.push_back(base ? base.getInt() : UINT32_MAX);
     stream.stateFlags.push_back(fields.get("infinite") ? kInfinite : 0);
     stream.stateOffsets.push_back(stream.stateBytes);
     stream.stateBytes = llvm::alignTo(stream.stateBytes + tensor->bytes, 64);

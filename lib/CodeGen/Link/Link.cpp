@@ -68,7 +68,8 @@ static Error failure(const Twine &text) {
   return createStringError(inconvertibleErrorCode(), text);
 }
 
-static Expected<LinkInputs> collectInputs(const LinkRequest &request) {
+static Expected<LinkInputs> collectInputs(const LinkRequest &request,
+                                          bool withRuntime = true) {
   LinkInputs inputs;
   std::optional<StringRef> runtime =
       getRuntimeObject(request.target.getArchName());
@@ -85,8 +86,9 @@ static Expected<LinkInputs> collectInputs(const LinkRequest &request) {
           return writeWeightObject(*request.weights, request.target, os);
         }))
       return std::move(error);
-  if (Error error = inputs.add("runtime", *runtime))
-    return std::move(error);
+  if (withRuntime)
+    if (Error error = inputs.add("runtime", *runtime))
+      return std::move(error);
   return std::move(inputs);
 }
 
@@ -143,24 +145,7 @@ static std::vector<std::string> getTargetArgs(const Triple &target) {
 }
 
 /// Runs lld. It keeps global state, so only one link runs at a time.
-static Error runLinker(const LinkRequest &request, const LinkInputs &inputs,
-                       StringRef outputPath) {
-  std::vector<std::string> exports = getQuerySymbols(request.modelName);
-  LinkInputs scripts;
-  if (Error error = scripts.add("exports", makeVersionScript(exports)))
-    return error;
-  if (Error error = scripts.add("discard", discardScript))
-    return error;
-
-  std::vector<std::string> args = {"ld.lld"};
-  for (StringRef flag : split(linkFlags, ' '))
-    args.push_back(flag.str());
-  append_range(args, getTargetArgs(request.target));
-  args.push_back("--version-script=" + scripts.files[0].getPath());
-  args.push_back(scripts.files[1].getPath());
-  args.push_back("--output=" + outputPath.str());
-  for (const std::string &name : exports)
-    args.push_back("--defsym=" + name + "=itera_runtime_query");
+static Error runLld(std::vector<std::string> args, const LinkInputs &inputs) {
   for (const MemoryFile &file : inputs.files)
     args.push_back(file.getPath());
   std::vector<const char *> argv;
@@ -181,6 +166,45 @@ static Error runLinker(const LinkRequest &request, const LinkInputs &inputs,
   if (result.retCode)
     return failure("cannot link the model: " + cleanMessage(err, inputs));
   return Error::success();
+}
+
+static Error runLinker(const LinkRequest &request, const LinkInputs &inputs,
+                       StringRef outputPath) {
+  std::vector<std::string> exports = getQuerySymbols(request.modelName);
+  LinkInputs scripts;
+  if (Error error = scripts.add("exports", makeVersionScript(exports)))
+    return error;
+  if (Error error = scripts.add("discard", discardScript))
+    return error;
+
+  std::vector<std::string> args = {"ld.lld"};
+  for (StringRef flag : split(linkFlags, ' '))
+    args.push_back(flag.str());
+  append_range(args, getTargetArgs(request.target));
+  args.push_back("--version-script=" + scripts.files[0].getPath());
+  args.push_back(scripts.files[1].getPath());
+  args.push_back("--output=" + outputPath.str());
+  for (const std::string &name : exports)
+    args.push_back("--defsym=" + name + "=itera_runtime_query");
+  return runLld(std::move(args), inputs);
+}
+
+Expected<std::unique_ptr<MemoryBuffer>>
+itera::linkObject(const LinkRequest &request) {
+  Expected<LinkInputs> inputs = collectInputs(request, /*withRuntime=*/false);
+  if (!inputs)
+    return inputs.takeError();
+  Expected<std::unique_ptr<MemorySink>> sink = MemorySink::create();
+  if (!sink)
+    return sink.takeError();
+  std::vector<std::string> args = {"ld.lld", "-r", "--threads=1",
+                                   "--color-diagnostics=never",
+                                   "--output=" + (*sink)->getPath()};
+  append_range(args, getTargetArgs(request.target));
+  if (Error error = runLld(std::move(args), *inputs))
+    return std::move(error);
+  return MemoryBuffer::getMemBufferCopy(
+      (*sink)->take(), sanitizeModelName(request.modelName) + ".o");
 }
 
 Expected<std::unique_ptr<MemoryBuffer>>

@@ -201,11 +201,15 @@ struct FormKernels : itera::impl::FormKernelsPassBase<FormKernels> {
     for (func::FuncOp function : functions)
       if (!function.isExternal() && llvm::hasSingleElement(function.getBody())) {
         formKernels(module, function.getBody().front());
-        // What a stream does at some positions only. It must become kernels
-        // as it does in a chunk, so that its rounding is the same.
-        SmallVector<scf::IfOp> choices;
-        function.walk([&](scf::IfOp choice) { choices.push_back(choice); });
-        for (scf::IfOp choice : choices)
+        // What a stream does at some positions only, or does again. It must
+        // become kernels as it does in a chunk, so that its rounding is the
+        // same.
+        SmallVector<Operation *> choices;
+        function.walk([&](Operation *op) {
+          if (isa<scf::IfOp, scf::ForOp>(op))
+            choices.push_back(op);
+        });
+        for (Operation *choice : choices)
           for (Region &region : choice->getRegions())
             if (!region.empty())
               formKernels(module, region.front());

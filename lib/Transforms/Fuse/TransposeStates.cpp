@@ -5,6 +5,7 @@
 #include "itera/Transforms/Fuse/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/IndexingUtils.h"
 
@@ -45,6 +46,18 @@ static Value transpose(OpBuilder &b, Location loc, Value value,
   return linalg::TransposeOp::create(b, loc, value, empty, order)->getResult(0);
 }
 
+/// What a choice gives, in another order: chosen among values in that order.
+static void transposeChoice(OpResult result, ArrayRef<int64_t> order) {
+  auto choice = cast<scf::IfOp>(result.getOwner());
+  for (Block *block : {choice.thenBlock(), choice.elseBlock()}) {
+    OpOperand &yielded =
+        block->getTerminator()->getOpOperand(result.getResultNumber());
+    OpBuilder b(block->getTerminator());
+    yielded.set(transpose(b, choice.getLoc(), yielded.get(), order));
+    result.setType(yielded.get().getType());
+  }
+}
+
 namespace {
 
 struct TransposeStates : itera::impl::TransposeStatesPassBase<TransposeStates> {
@@ -59,6 +72,11 @@ struct TransposeStates : itera::impl::TransposeStatesPassBase<TransposeStates> {
       if (std::optional<unsigned> state = getState(
               step.getArgAttr(argument.getArgNumber(), ssm::kStateAttr)))
         orders[*state] = getOrderOfStep(argument);
+    // A base is stored as its state is.
+    for (auto [attr, order] :
+         llvm::zip(stream.getAs<ArrayAttr>("states"), orders))
+      if (auto base = cast<DictionaryAttr>(attr).getAs<IntegerAttr>("base"))
+        orders[base.getInt()] = order;
     for (func::FuncOp function : getOperation().getOps<func::FuncOp>())
       if (!function.isExternal())
         rewrite(function);
@@ -94,7 +112,12 @@ void TransposeStates::rewrite(func::FuncOp function) {
   for (OpOperand &result : end->getOpOperands()) {
     std::optional<unsigned> state = getState(
         function.getResultAttr(result.getOperandNumber(), ssm::kStateAttr));
-    if (state && !orders[*state].empty())
+    if (!state || orders[*state].empty())
+      continue;
+    auto chosen = dyn_cast<OpResult>(result.get());
+    if (chosen && isa<scf::IfOp>(chosen.getOwner()) && chosen.hasOneUse())
+      transposeChoice(chosen, orders[*state]);
+    else
       result.set(
           transpose(b, result.get().getLoc(), result.get(), orders[*state]));
   }

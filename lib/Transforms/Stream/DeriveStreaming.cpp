@@ -2,11 +2,13 @@
 
 #include "EntryBuilder.h"
 #include "Infinities.h"
+#include "RowInference.h"
 #include "StatePairs.h"
 #include "TimeInference.h"
 #include "itera/Dialect/SSM/SSM.h"
 #include "itera/Transforms/Stream/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -38,7 +40,7 @@ private:
                                         const StreamAnalysis &analysis);
   void writeEntries(const StreamPlan &plan);
   ArrayAttr lookaheadNodes(const StreamAnalysis &analysis, Value output);
-  void describe(const StreamPlan &plan);
+  void describe(const StreamPlan &plan, const Rows &rows);
 
   StatePairs pairs;
   /// Frames of @prefill; 1: there is none.
@@ -174,7 +176,7 @@ void DeriveStreaming::runOnOperation() {
   }
   StreamingProblem problem;
   for (const InputTimes &times : answers) {
-    StreamAnalysis analysis(sequence);
+    StreamAnalysis analysis(sequence, rollback);
     if (failed(analysis.run(times))) {
       if (problem.why.empty())
         problem = analysis.getProblem();
@@ -186,7 +188,7 @@ void DeriveStreaming::runOnOperation() {
     }
     StreamPlan plan(sequence, analysis);
     writeEntries(plan);
-    describe(plan);
+    describe(plan, inferRows(sequence, analysis));
     return;
   }
   cannotStream(problem.op, problem.why);
@@ -198,9 +200,13 @@ void DeriveStreaming::writeEntries(const StreamPlan &plan) {
   OpBuilder b(&getContext());
   EntryBuilder entries(plan, b);
   int64_t alignment = analysis.getAlignment();
-  frames = llvm::divideCeil(chunk > 0 ? int64_t(chunk) : 64, alignment) * alignment;
+  // A chunk leaves behind all that can be taken back.
+  frames = std::max<int64_t>(chunk > 0 ? int64_t(chunk) : 64, rollback);
+  frames = llvm::divideCeil(frames, alignment) * alignment;
   if (std::optional<int64_t> most = analysis.getMaxFrames())
     frames = std::min(frames, *most / alignment * alignment);
+  if (frames < rollback)
+    frames = 1;
   if (!plan.constants.empty())
     entries.buildBegin(ssm::kBeginName);
   entries.buildReset(ssm::kResetName);
@@ -214,6 +220,27 @@ void DeriveStreaming::writeEntries(const StreamPlan &plan) {
                      return analysis.get(output).kind != ValueTime::frames;
                    }))
     entries.buildFinal(ssm::kFinalName);
+  if (rollback > 0)
+    entries.buildRollback(ssm::kRollbackName);
+}
+
+/// How many bytes of the states are there for frames to be taken back.
+static int64_t rollbackBytes(const StreamPlan &plan) {
+  auto bytesOf = [](RankedTensorType type) -> int64_t {
+    return type.getNumElements() *
+           llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+  };
+  int64_t bytes = 0;
+  for (auto [state, base] : plan.bases)
+    bytes += bytesOf(plan.states[base].type);
+  for (auto [value, history] : plan.histories) {
+    const TimeDim &time = plan.analysis.get(value).available.time;
+    RankedTensorType type = plan.states[history].type;
+    bytes += bytesOf(type) -
+             bytesOf(withFrames(type, time,
+                                plan.analysis.getNeededHistory(value)));
+  }
+  return bytes;
 }
 
 /// The nodes on the way to an output that decide its look-ahead, from the input
@@ -261,21 +288,43 @@ ArrayAttr DeriveStreaming::lookaheadNodes(const StreamAnalysis &analysis,
   return b.getArrayAttr(adds);
 }
 
+/// The dimension of rows of a state; -1 if it has none.
+static int64_t rowsOf(const StreamPlan &plan, const Rows &rows,
+                      unsigned number) {
+  if (Value value = plan.states[number].value)
+    return rows.dimOf(value);
+  for (auto [state, base] : plan.bases)
+    if (base == number)
+      number = state;
+  for (auto [place, state] : plan.carried)
+    if (state == number)
+      if (auto dim = rows.states.find(place); dim != rows.states.end())
+        return dim->second;
+  return -1;
+}
+
 /// The attribute `ssm.stream`.
-void DeriveStreaming::describe(const StreamPlan &plan) {
+void DeriveStreaming::describe(const StreamPlan &plan, const Rows &rows) {
   OpBuilder b(&getContext());
   const StreamAnalysis &analysis = plan.analysis;
   func::FuncOp sequence = plan.sequence;
   auto number = [&](StringRef name, int64_t value) {
     return b.getNamedAttr(name, b.getI64IntegerAttr(value));
   };
+  auto addRows = [&](SmallVectorImpl<NamedAttribute> &fields, int64_t dim) {
+    if (dim >= 0)
+      fields.push_back(number("batch_dim", dim));
+  };
   SmallVector<Attribute> states, inputs, outputs;
   Infinities infinities(plan);
-  for (const StateSpec &state : plan.states) {
+  for (auto [i, state] : llvm::enumerate(plan.states)) {
     SmallVector<NamedAttribute> fields = {
         b.getNamedAttr("name", b.getStringAttr(state.name)),
         b.getNamedAttr("node", b.getStringAttr(state.node)),
         b.getNamedAttr("type", TypeAttr::get(state.type))};
+    if (auto base = plan.bases.find(i); base != plan.bases.end())
+      fields.push_back(number("base", base->second));
+    addRows(fields, rowsOf(plan, rows, i));
     if (infinities.isLegitimateIn(state))
       fields.push_back(b.getNamedAttr("infinite", b.getUnitAttr()));
     states.push_back(b.getDictionaryAttr(fields));
@@ -285,6 +334,7 @@ void DeriveStreaming::describe(const StreamPlan &plan) {
     bool streams = time.kind == ValueTime::frames;
     SmallVector<NamedAttribute> fields = {
         number("time_dim", streams ? time.available.time.dim : -1)};
+    addRows(fields, rows.dimOf(argument));
     if (!streams && pairs.outputOf(cast<BlockArgument>(argument).getArgNumber()))
       fields.push_back(b.getNamedAttr("state", b.getUnitAttr()));
     inputs.push_back(b.getDictionaryAttr(fields));
@@ -295,12 +345,14 @@ void DeriveStreaming::describe(const StreamPlan &plan) {
     SmallVector<Attribute> length;
     for (const CountStep &step : time.available.length)
       length.push_back(b.getDenseI64ArrayAttr({step.add, step.divide, step.multiply}));
-    outputs.push_back(b.getDictionaryAttr(
-        {number("time_dim", streams ? time.available.time.dim : -1),
-         number("stride", time.available.stride),
-         number("lookahead", std::max<int64_t>(time.available.lookahead, 0)),
-         b.getNamedAttr("adds", lookaheadNodes(analysis, output)),
-         b.getNamedAttr("length", b.getArrayAttr(length))}));
+    SmallVector<NamedAttribute> fields = {
+        number("time_dim", streams ? time.available.time.dim : -1),
+        number("stride", time.available.stride),
+        number("lookahead", std::max<int64_t>(time.available.lookahead, 0)),
+        b.getNamedAttr("adds", lookaheadNodes(analysis, output)),
+        b.getNamedAttr("length", b.getArrayAttr(length))};
+    addRows(fields, rows.dimOf(output));
+    outputs.push_back(b.getDictionaryAttr(fields));
   }
   SmallVector<NamedAttribute> all = {
       b.getNamedAttr("states", b.getArrayAttr(states)),
@@ -311,5 +363,15 @@ void DeriveStreaming::describe(const StreamPlan &plan) {
       number("flush_frames", analysis.getFlushFrames())};
   if (std::optional<int64_t> most = analysis.getMaxFrames())
     all.push_back(number("max_frames", *most));
+  if (rows.count > 0)
+    all.push_back(number("rows", rows.count));
+  if (rows.problem.op)
+    all.push_back(b.getNamedAttr(
+        "rows_problem", b.getStringAttr("node '" + nodeName(rows.problem.op) +
+                                        "' " + rows.problem.why)));
+  if (rollback > 0) {
+    all.push_back(number("rollback", rollback));
+    all.push_back(number("rollback_bytes", rollbackBytes(plan)));
+  }
   getOperation()->setAttr(ssm::kStreamAttr, b.getDictionaryAttr(all));
 }

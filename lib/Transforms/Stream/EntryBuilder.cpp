@@ -31,7 +31,8 @@ void EntryBuilder::start(StringRef name, Mode newMode) {
   states.clear();
   results.clear();
   resultAttrs.clear();
-  clock = clockEntries[0] = clockEntries[1] = Value();
+  clock = Value();
+  llvm::fill(clockEntries, Value());
   lastConstant = current = nullptr;
   nextStates.assign(plan.states.size(), Value());
 }
@@ -70,7 +71,8 @@ void EntryBuilder::addStates() {
 }
 
 void EntryBuilder::addClock() {
-  clock = addArgument(RankedTensorType::get({2}, builder.getI64Type()),
+  int64_t numbers = takesBack() ? 3 : 2;
+  clock = addArgument(RankedTensorType::get({numbers}, builder.getI64Type()),
                       ssm::kClockAttr, 0);
 }
 
@@ -96,7 +98,8 @@ Value EntryBuilder::index(int64_t value) {
   return arith::ConstantIndexOp::create(builder, function.getLoc(), value);
 }
 
-/// The position (0) or the length (1) of the stream.
+/// The position (0) or the length (1) of the stream, or how many frames can be
+/// taken back (2). Of @rollback, 1 is the position to go back to.
 Value EntryBuilder::clockEntry(unsigned number) {
   if (clockEntries[number])
     return clockEntries[number];
@@ -194,10 +197,16 @@ Value EntryBuilder::getInvariant(Value value) {
 }
 
 Value EntryBuilder::getState(unsigned index) {
+  if (replay)
+    return replay->states[index];
   return states[plan.carried.lookup({current, index})];
 }
 
 void EntryBuilder::setState(unsigned index, Value value) {
+  if (replay) {
+    replay->states[index] = value;
+    return;
+  }
   nextStates[plan.carried.lookup({current, index})] = value;
 }
 
@@ -297,6 +306,9 @@ Value EntryBuilder::getFrames(unsigned operand) {
   Value value = current->getOperand(operand);
   const TimeRule &rule = *analysis.getRule(current);
   const TimeOperand &in = rule.operands[operand];
+  if (replay)
+    if (Value frames = replayedFrames(operand))
+      return frames;
   if (analysis.get(value).kind != ValueTime::frames)
     return constantFrames(value, *in.time, getFirstFrame(), count);
   int64_t size = in.window.stride * (count - 1) + in.window.window;
@@ -371,6 +383,8 @@ Value EntryBuilder::getTail(unsigned operand) {
 }
 
 OpFoldResult EntryBuilder::getFirstFrame() {
+  if (replay && replay->frame)
+    return replay->frame;
   return firstIndex(analysis.getAvailability(current));
 }
 
@@ -460,12 +474,7 @@ void EntryBuilder::runGuarded(ArrayRef<Operation *> ops, Value guard) {
   SmallVector<unsigned> touched;
   SmallVector<Type> types;
   for (Operation *op : ops) {
-    for (unsigned i = 0;; ++i) {
-      auto state = plan.carried.find({op, i});
-      if (state == plan.carried.end())
-        break;
-      touched.push_back(state->second);
-    }
+    llvm::append_range(touched, plan.carriedBy(op));
     for (Value result : op->getResults())
       if (auto it = plan.histories.find(result); it != plan.histories.end())
         touched.push_back(it->second);
@@ -613,6 +622,8 @@ func::FuncOp EntryBuilder::buildReset(StringRef name) {
       count = analysis.getAvailability(&op).framesAfter(0);
       runOp(&op);
     }
+  for (auto [state, base] : plan.bases)
+    nextStates[base] = nextStates[state];
   for (auto [i, state] : llvm::enumerate(nextStates))
     addResult(state, ssm::kStateAttr, i);
   return finish();
@@ -632,6 +643,8 @@ func::FuncOp EntryBuilder::buildChunk(StringRef name, int64_t frames) {
       count = frames / analysis.getAvailability(&op).stride;
       runOp(&op);
     }
+  if (takesBack())
+    advanceBasesOfChunk();
   addStreamedOutputs();
   for (auto [i, state] : llvm::enumerate(nextStates))
     addResult(state, ssm::kStateAttr, i);
@@ -651,6 +664,8 @@ func::FuncOp EntryBuilder::buildTick(StringRef name, bool flush) {
       if (analysis.get(argument).kind == ValueTime::frames)
         keepHistory(argument);
   runRegions();
+  if (takesBack() && !flush)
+    advanceBasesOfStep();
   addStreamedOutputs();
   for (auto [i, state] : llvm::enumerate(nextStates))
     addResult(state, ssm::kStateAttr, i);

@@ -28,6 +28,8 @@ public:
   /// @final: from constants and states to the outputs that are known at the
   /// end.
   mlir::func::FuncOp buildFinal(llvm::StringRef name);
+  /// @rollback: the states some frames ago. See EntryRollback.cpp.
+  mlir::func::FuncOp buildRollback(llvm::StringRef name);
 
   int64_t getFrameCount() const override { return count; }
   bool isFirst() const override { return mode == Mode::reset; }
@@ -47,7 +49,7 @@ public:
                              mlir::OpFoldResult index, int64_t frames);
 
 private:
-  enum class Mode { begin, reset, chunk, step, flush, final };
+  enum class Mode { begin, reset, chunk, step, flush, final, rollback };
   bool isTick() const { return mode == Mode::step || mode == Mode::flush; }
 
   void start(llvm::StringRef name, Mode mode);
@@ -73,6 +75,17 @@ private:
                                   int64_t size);
   mlir::Value buildMean(mlir::Operation *op);
 
+  // EntryRollback.cpp
+  bool takesBack() const { return analysis.getRollback() > 0; }
+  void advanceBasesOfChunk();
+  void advanceBasesOfStep();
+  void rewind(mlir::Operation *op);
+  void shiftBack(mlir::Value value, unsigned history);
+  mlir::Value framesAfter(const Availability &available, mlir::Value inputs);
+  llvm::SmallVector<mlir::Value> replayOp(mlir::Operation *op,
+                                          mlir::ValueRange from);
+  mlir::Value replayedFrames(unsigned operand);
+
   mlir::Value index(int64_t value);
   mlir::Value clockEntry(unsigned number);
   mlir::OpFoldResult firstIndex(const Availability &available);
@@ -94,12 +107,21 @@ private:
   llvm::SmallVector<mlir::Value> results;
   llvm::SmallVector<mlir::Attribute> resultAttrs;
   mlir::Value clock;
-  /// Position and length as index values, once they are needed.
-  mlir::Value clockEntries[2];
+  /// The clock's numbers as index values, once they are needed.
+  mlir::Value clockEntries[3];
   /// Where the next constant goes: behind this op, or to the front.
   mlir::Operation *lastConstant = nullptr;
   mlir::Operation *current = nullptr;
   int64_t count = 0, inputFrames = 0;
+  /// While states are computed anew, beside those of the stream.
+  struct Replay {
+    llvm::SmallVector<mlir::Value> states;
+    /// Where the frames come from: those of this call, the oldest ones that can
+    /// be taken back, or number `frame`.
+    enum { fresh, oldest, numbered } source = fresh;
+    mlir::Value frame;
+  };
+  std::optional<Replay> replay;
 };
 
 } // namespace itera

@@ -105,6 +105,10 @@ struct Structured : StreamingOpInterface::ExternalModel<Structured<Op>, Op> {
   Value buildEnd(Operation *, unsigned result, FrameBuilder &frames) const {
     return frames.getState(result);
   }
+  std::optional<TimeDim> getStateTime(Operation *, const TimeRule &rule,
+                                      unsigned state) const {
+    return rule.results[state].time;
+  }
 };
 
 struct Softmax : StreamingOpInterface::ExternalModel<Softmax, linalg::SoftmaxOp> {

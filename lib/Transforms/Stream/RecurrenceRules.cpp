@@ -63,6 +63,10 @@ struct Carrying : StreamingOpInterface::ExternalModel<Model, Op> {
   Value buildEnd(Operation *, unsigned, FrameBuilder &frames) const {
     return frames.getState(0);
   }
+  std::optional<TimeDim> getStateTime(Operation *, const TimeRule &rule,
+                                      unsigned) const {
+    return rule.results[1].time;
+  }
 };
 
 struct LinearRecurrence
@@ -140,6 +144,13 @@ struct SelectiveScan : Carrying<SelectiveScan, ssm::SelectiveScanOp> {
       rule.results[1] = framesAt(*time);
     return success();
   }
+
+  bool statesDependOn(Operation *op, const TimeRule &, unsigned operand) const {
+    auto scan = cast<ssm::SelectiveScanOp>(op);
+    Value value = op->getOperand(operand);
+    return value == scan.getX() || value == scan.getDt() ||
+           value == scan.getB();
+  }
 };
 
 /// The K-1 frames before the new ones are its `past`.
@@ -170,6 +181,11 @@ struct CausalConv1d
     }
     rule.results[0] = framesAt(*time);
     return success();
+  }
+
+  std::optional<TimeDim> getStateTime(Operation *, const TimeRule &rule,
+                                      unsigned) const {
+    return rule.results[0].time;
   }
 
   static bool carries(Operation *op, const TimeRule &rule) {
@@ -262,6 +278,24 @@ struct Scan : StreamingOpInterface::ExternalModel<Scan, ssm::ScanOp> {
     return states;
   }
 
+  /// Whether the next states are computed from the slices of the operand.
+  bool statesDependOn(Operation *op, const TimeRule &, unsigned operand) const {
+    Block &body = op->getRegion(0).front();
+    unsigned states = cast<ssm::ScanOp>(op).getInits().size();
+    llvm::SmallPtrSet<Value, 16> needed;
+    for (Value next : body.getTerminator()->getOperands().take_front(states))
+      needed.insert(next);
+    for (Operation &inner : llvm::reverse(body.without_terminator())) {
+      if (llvm::none_of(inner.getResults(),
+                        [&](Value value) { return needed.contains(value); }))
+        continue;
+      inner.walk([&](Operation *nested) {
+        needed.insert_range(nested->getOperands());
+      });
+    }
+    return needed.contains(body.getArgument(operand));
+  }
+
   SmallVector<Value> buildFrames(Operation *op, const TimeRule &rule,
                                  FrameBuilder &frames) const {
     unsigned states = cast<ssm::ScanOp>(op).getInits().size();
@@ -318,6 +352,10 @@ struct Cumsum : StreamingOpInterface::ExternalModel<Cumsum, ssm::CumsumOp> {
 
   static bool carries(Operation *op, const TimeRule &rule) {
     return rule.results[0].time.dim == int64_t(cast<ssm::CumsumOp>(op).getDim());
+  }
+  std::optional<TimeDim> getStateTime(Operation *, const TimeRule &rule,
+                                      unsigned) const {
+    return rule.results[0].time;
   }
   static RankedTensorType stateType(Operation *op, const TimeRule &rule) {
     return withFrames(op->getResult(0).getType(), rule.results[0].time, 1);

@@ -91,7 +91,7 @@ LogicalResult StreamAnalysis::run(ArrayRef<std::optional<TimeDim>> inputs) {
     int64_t &depth = history[output];
     depth = std::max(depth, 1 - value.lookahead);
   }
-  return success();
+  return keepForRollback();
 }
 
 /// The least look-ahead with which a value never has more frames than a
@@ -461,6 +461,43 @@ LogicalResult StreamAnalysis::needHistories(Operation *op) {
     if (depth > 0 && !get(value).available.time.isWhole())
       return fail(op, "needs earlier frames of a dimension that time is a part "
                       "of");
+  }
+  return success();
+}
+
+int64_t StreamAnalysis::getLoggedAge(Operation *op, unsigned operand) const {
+  const Availability &in = get(op->getOperand(operand)).available;
+  return floorDiv(getAvailability(op).lookahead - in.lookahead + rollback - 1,
+                  in.stride) -
+         getRule(op)->operands[operand].window.offset;
+}
+
+/// Where frames can be taken back, histories reach back further by as many; and
+/// what the carried states were made of is history too.
+LogicalResult StreamAnalysis::keepForRollback() {
+  neededHistory = history;
+  if (rollback == 0)
+    return success();
+  for (auto &[value, depth] : history)
+    if (depth > 0)
+      depth += llvm::divideCeil(rollback, get(value).available.stride);
+  for (Operation &op : sequence.getBody().front().without_terminator()) {
+    const TimeRule *rule = getRule(&op);
+    if (!rule)
+      continue;
+    auto streaming = cast<StreamingOpInterface>(op);
+    if (streaming.getCarriedStates(*rule).empty())
+      continue;
+    for (auto [k, value] : llvm::enumerate(op.getOperands())) {
+      if (get(value).kind != ValueTime::frames ||
+          !streaming.statesDependOn(*rule, k))
+        continue;
+      if (!get(value).available.time.isWhole())
+        return fail(&op, "cannot take frames back: it reads a dimension that "
+                         "time is a part of");
+      int64_t &depth = history[value];
+      depth = std::max(depth, getLoggedAge(&op, k) + 1);
+    }
   }
   return success();
 }

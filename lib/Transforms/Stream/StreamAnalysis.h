@@ -72,7 +72,9 @@ struct StreamingProblem {
 
 class StreamAnalysis {
 public:
-  explicit StreamAnalysis(mlir::func::FuncOp sequence) : sequence(sequence) {}
+  /// `rollback`: how many frames a stream can take back.
+  explicit StreamAnalysis(mlir::func::FuncOp sequence, int64_t rollback = 0)
+      : sequence(sequence), rollback(rollback) {}
 
   /// Analyses the function, where `inputs[i]` is the time dimension of argument
   /// i, if it has one.
@@ -88,6 +90,14 @@ public:
   }
   /// How many frames before the new ones of `value` some op needs.
   int64_t getHistory(mlir::Value value) const { return history.lookup(value); }
+  /// The same for a stream that takes nothing back.
+  int64_t getNeededHistory(mlir::Value value) const {
+    return neededHistory.lookup(value);
+  }
+  int64_t getRollback() const { return rollback; }
+  /// How many frames before its newest one, where W frames ago op had a frame,
+  /// the first one is that the op then read of an operand.
+  int64_t getLoggedAge(mlir::Operation *op, unsigned operand) const;
   /// Inputs after which a value that never changes with them, read along time,
   /// is at its end; none if there is no such.
   std::optional<int64_t> getMaxFrames() const { return maxFrames; }
@@ -126,6 +136,7 @@ private:
                              const TimeDim &time, const Availability &by);
   mlir::LogicalResult fail(mlir::Operation *op, const llvm::Twine &why);
   mlir::LogicalResult needHistories(mlir::Operation *op);
+  mlir::LogicalResult keepForRollback();
   /// Moves ops to where what waits for others takes the least memory.
   void retime();
   mlir::LogicalResult findRates();
@@ -134,10 +145,11 @@ private:
   void findRegions();
 
   mlir::func::FuncOp sequence;
+  int64_t rollback;
   llvm::DenseMap<mlir::Value, ValueTime> values;
   llvm::DenseMap<mlir::Operation *, TimeRule> rules;
   llvm::DenseMap<mlir::Operation *, Availability> available;
-  llvm::DenseMap<mlir::Value, int64_t> history;
+  llvm::DenseMap<mlir::Value, int64_t> history, neededHistory;
   llvm::DenseMap<mlir::Operation *, unsigned> regions;
   std::optional<int64_t> maxFrames;
   int64_t flushFrames = 0, warmup = 0, alignment = 1;

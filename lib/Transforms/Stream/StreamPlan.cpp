@@ -78,6 +78,11 @@ StreamPlan::StreamPlan(func::FuncOp sequence, const StreamAnalysis &analysis)
       carried[{&op, unsigned(i)}] = states.size();
       states.push_back(
           {state.type, node + "." + state.name, node, state.init, Value()});
+      if (analysis.getRollback() > 0) {
+        bases[states.size() - 1] = states.size();
+        states.push_back({state.type, node + "." + state.name + ".base", node,
+                          state.init, Value()});
+      }
       if (state.init)
         read(state.init);
     }
@@ -89,4 +94,14 @@ StreamPlan::StreamPlan(func::FuncOp sequence, const StreamAnalysis &analysis)
   for (StateSpec &state : states)
     if (unsigned number = counts[state.name]++)
       state.name += "." + std::to_string(number);
+}
+
+SmallVector<unsigned> StreamPlan::carriedBy(Operation *op) const {
+  SmallVector<unsigned> found;
+  for (unsigned i = 0;; ++i) {
+    auto state = carried.find({op, i});
+    if (state == carried.end())
+      return found;
+    found.push_back(state->second);
+  }
 }

@@ -32,6 +32,12 @@ struct StreamPlan {
   llvm::SetVector<mlir::Value> constants;
   llvm::DenseMap<std::pair<mlir::Operation *, unsigned>, unsigned> carried;
   llvm::DenseMap<mlir::Value, unsigned> histories;
+  /// Of a carried state: the state that holds what it was before the frames
+  /// that can be taken back.
+  llvm::DenseMap<unsigned, unsigned> bases;
+
+  /// The carried states of an op, in order.
+  llvm::SmallVector<unsigned> carriedBy(mlir::Operation *op) const;
 };
 
 /// The name of the node that an op was made from, or of the op.

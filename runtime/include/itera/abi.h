@@ -299,15 +299,29 @@ typedef struct itera_model_api {
   /** A new session at the same place of the same stream, e.g. for beams. */
   itera_status (*session_clone)(itera_session *session, itera_session **clone);
   /** Row i of the batch goes on as a copy of row rows[i]; count must be the
-   *  size of the batch. ERROR_UNSUPPORTED if the model's rows are not
-   *  independent. */
+   *  size of the batch. ERROR_UNSUPPORTED, with the name of a state, if the
+   *  model's rows are not independent. */
   itera_status (*reorder_rows)(itera_session *session, const uint32_t *rows,
                                uint32_t count);
   /** Takes back the last `frames` frames, as if they had not been fed. At most
-   *  rollback_window(), and no more than were fed since the stream began, was
-   *  loaded or reordered. Null if the model was compiled without a window. */
+   *  rollback_window(), and no more than were fed since the stream began or a
+   *  state was written; what was taken back counts no more until it is fed
+   *  anew. Null if the model was compiled without a window. */
   itera_status (*rollback)(itera_session *session, uint64_t frames);
   uint64_t (*rollback_window)(void);
+  /** prefill, which leaves a snapshot, a blob as of state_save, at every
+   *  position on its way that is a multiple of `every` >= 1: so a stream can go
+   *  back to places that many streams share. The blobs stand one after the
+   *  other in `snapshots`, state_size bytes each, and snapshot_bytes must be
+   *  those of all: (position + frames) / every - position / every of them. The
+   *  memory must not overlap an input or output. Null if the model cannot
+   *  stream. */
+  itera_status (*prefill_snapshots)(
+      itera_session *session, uint64_t frames, const void *const *inputs,
+      const size_t *input_bytes, uint32_t input_count, void *const *outputs,
+      const size_t *output_bytes, uint32_t output_count,
+      uint64_t *output_frames, uint64_t every, void *snapshots,
+      size_t snapshot_bytes);
 } itera_model_api;
 
 /**

@@ -81,7 +81,8 @@ extern "C" {
  *                   states the entry writes
  *  clock            clock[0]: the position, frames fed before this call;
  *                   clock[1]: the length of the stream in frames, INT64_MAX
- *                   before its end is known
+ *                   before its end is known; clock[2]: how many of the last
+ *                   frames can be taken back
  * The code must not touch memory beyond these, whatever the input values are,
  * and must not fail.
  */
@@ -146,6 +147,13 @@ typedef struct itera_chunk {
  * in a blob that is loaded on another target, so its layout must be the same
  * wherever state_hash is.
  *
+ * `rollback` takes frames back: clock[0] is the position, clock[1] the one to go
+ * back to, and clock[2] says how far it could go. Some states have a base, the
+ * same state before these clock[2] frames; state_bases[i] is its number, or
+ * UINT32_MAX. A step finds clock[2] = rollback_window if the oldest of these
+ * frames is now to become part of the bases. A chunk of more than one frame has
+ * at least rollback_window.
+ *
  * What an entry does not use is null: the pointers to other inputs and outputs
  * (the arrays are always there), `state` of begin and reset, `next_state` of
  * begin and final.
@@ -172,6 +180,9 @@ typedef struct itera_stream {
   const itera_count *counts;       /* 136: per output, of the frames fed */
   const itera_count *totals;       /* 144: per output, of the length */
   const uint32_t *state_flags;     /* 152: of each, ITERA_STATE_*; null: 0 */
+  uint64_t rollback_window;        /* 160: frames that can be taken back */
+  itera_entry_fn rollback;         /* 168: null if rollback_window is 0 */
+  const uint32_t *state_bases;     /* 176: per state; null if it is 0 */
 } itera_stream;
 
 typedef struct itera_program {
@@ -239,7 +250,8 @@ ITERA_STATIC_ASSERT(offsetof(itera_stream, states) == 96);
 ITERA_STATIC_ASSERT(offsetof(itera_stream, state_hash) == 120);
 ITERA_STATIC_ASSERT(offsetof(itera_stream, totals) == 144);
 ITERA_STATIC_ASSERT(offsetof(itera_stream, state_flags) == 152);
-ITERA_STATIC_ASSERT(sizeof(itera_stream) == 160);
+ITERA_STATIC_ASSERT(offsetof(itera_stream, state_bases) == 176);
+ITERA_STATIC_ASSERT(sizeof(itera_stream) == 184);
 
 ITERA_STATIC_ASSERT(offsetof(itera_program_t, struct_size) == 0);
 ITERA_STATIC_ASSERT(offsetof(itera_program_t, abi) == 4);

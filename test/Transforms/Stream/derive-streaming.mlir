@@ -41,8 +41,8 @@ func.func @forward(%x: tensor<1x8x4xf32> {ssm.name = "x"}, %dt: tensor<1x8x4xf32
 // A convolution keeps the K-1 frames before. Its weight is an input without
 // time: begin hands it on.
 // CHECK-LABEL: module attributes {ssm.stream
-// CHECK-SAME: inputs = [{time_dim = 1 : i64}, {time_dim = -1 : i64}]
-// CHECK-SAME: states = [{name = "ssm.causal_conv1d.past", node = "ssm.causal_conv1d", type = tensor<2x3x3xf32>}]
+// CHECK-SAME: inputs = [{batch_dim = 0 : i64, time_dim = 1 : i64}, {time_dim = -1 : i64}]
+// CHECK-SAME: states = [{batch_dim = 0 : i64, name = "ssm.causal_conv1d.past", node = "ssm.causal_conv1d", type = tensor<2x3x3xf32>}]
 // CHECK-LABEL: func @begin(%arg0: tensor<3x4xf32> {ssm.input = 1 : i64}) -> (tensor<3x4xf32> {ssm.constant = 0 : i64})
 // CHECK-LABEL: func @reset
 // CHECK: arith.constant dense<0.000000e+00> : tensor<2x3x3xf32>

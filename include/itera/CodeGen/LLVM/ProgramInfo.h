@@ -58,11 +58,14 @@ struct StreamInfo {
   };
   std::vector<Chunk> chunks; // frames falling, the last 1
   uint64_t warmup = 0, alignment = 1, maxFrames = UINT64_MAX, flushFrames = 0;
-  std::optional<EntryInfo> begin, reset, flush, final;
+  std::optional<EntryInfo> begin, reset, flush, final, rollback;
+  uint64_t rollbackWindow = 0;
   std::vector<uint64_t> constantOffsets;
   uint64_t constantBytes = 0;
   std::vector<InterfaceTensor> states;
   std::vector<uint64_t> stateOffsets;
+  /// Of each state the number of its base, or UINT32_MAX.
+  std::vector<uint32_t> stateBases;
   /// Of each state the ITERA_STATE_* flags of program.h.
   std::vector<uint32_t> stateFlags;
   uint64_t stateBytes = 0;

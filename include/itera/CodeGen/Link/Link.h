@@ -51,6 +51,11 @@ linkShared(const LinkRequest &request);
 /// no copy of the result in memory, which matters for large weights.
 llvm::Error linkSharedToFile(const LinkRequest &request, llvm::StringRef path);
 
+/// One relocatable object of the request's objects and weights, without the
+/// runtime, to which it leaves the public names.
+llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>>
+linkObject(const LinkRequest &request);
+
 /// The promises of an artefact, checked on the finished file: no DT_NEEDED, no
 /// text relocations, no executable stack, no writable code or data, no TLS, no
 /// constructors or indirect functions, nothing undefined beyond the weak

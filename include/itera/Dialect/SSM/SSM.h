@@ -36,6 +36,7 @@ inline constexpr llvm::StringLiteral kStepName = "step";
 inline constexpr llvm::StringLiteral kPrefillName = "prefill";
 inline constexpr llvm::StringLiteral kFlushName = "flush";
 inline constexpr llvm::StringLiteral kFinalName = "final";
+inline constexpr llvm::StringLiteral kRollbackName = "rollback";
 
 // Attributes of the module: the model's name, and a hash of its file.
 inline constexpr llvm::StringLiteral kModelNameAttr = "ssm.model_name";

@@ -60,6 +60,13 @@ def DeriveStreamingPass : Pass<"ssm-derive-streaming", "::mlir::ModuleOp"> {
     its rule says that no frame is known before the last one, the module gets
     `ssm.stream_problem`, and a remark names the op.
 
+    With `rollback=W` the last W frames can be taken back: a function @rollback
+    goes back to an earlier position. Each carried state then has a base, the
+    state before these frames, and what its op has read since is kept.
+
+    Where the inputs have a batch whose rows are independent, `batch_dim` says
+    in each input, output and state where it is; else `rows_problem` says why.
+
     ```mlir
     // itera-opt --ssm-derive-streaming=chunk=1
     func.func @forward(%a: tensor<16x4xf32> {ssm.name = "a"},
@@ -115,10 +122,14 @@ def DeriveStreamingPass : Pass<"ssm-derive-streaming", "::mlir::ModuleOp"> {
            "Frames of @prefill; 0: chosen for the model">,
     Option<"maxLookahead", "max-lookahead", "int64_t", "-1",
            "Refuse an output that needs more frames ahead; -1: any">,
+    Option<"rollback", "rollback", "int64_t", "0",
+           "How many frames the stream can take back">,
     Option<"required", "required", "bool", "false",
            "A model that cannot stream is an error">];
   let dependentDialects = [
-    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::arith::ArithDialect",
+    "::mlir::bufferization::BufferizationDialect",
+    "::mlir::linalg::LinalgDialect",
     "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect"];
 }
 

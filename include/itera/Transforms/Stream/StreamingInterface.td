@@ -27,6 +27,19 @@ def StreamingOpInterface : OpInterface<"StreamingOpInterface"> {
       (ins "const ::itera::TimeRule &":$rule),
       /*methodBody=*/"", /*defaultImplementation=*/"return {};">,
     InterfaceMethod<[{
+        Where time is in the states that the op would carry along another
+        dimension, if `rule` is its rule along one in which it carries none.
+      }], "std::optional<::itera::TimeDim>", "getStateTime",
+      (ins "const ::itera::TimeRule &":$rule, "unsigned":$state),
+      /*methodBody=*/"", /*defaultImplementation=*/"return std::nullopt;">,
+    InterfaceMethod<[{
+        Whether the states that the op carries depend on operand `operand`, one
+        with time. Frames of an operand that only the results read need not be
+        kept to compute a state anew; buildFrames() then gets zeros for them.
+      }], "bool", "statesDependOn",
+      (ins "const ::itera::TimeRule &":$rule, "unsigned":$operand),
+      /*methodBody=*/"", /*defaultImplementation=*/"return true;">,
+    InterfaceMethod<[{
         Builds the op for the frames at hand. Returns one value per result: its
         new frames; null for a result that is known at the end only.
       }], "::llvm::SmallVector<::mlir::Value>", "buildFrames",
