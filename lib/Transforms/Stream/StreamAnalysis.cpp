@@ -140,12 +140,11 @@ void StreamAnalysis::findRegions() {
     if (it == available.end())
       continue;
     const Availability &value = it->second;
-    bool same =
-        value.stride == last.stride &&
-        (value.lookahead == last.lookahead ||
-         (comesAlways(value) && comesAlways(last))) &&
-        (flushFrames == 0 || value.length == last.length);
-    // Without an end to wait for, what comes always is one region.
+    bool same = value.stride == last.stride &&
+                value.lookahead == last.lookahead &&
+                (flushFrames == 0 || value.length == last.length);
+    // Without an end to wait for, what comes always is one region. Otherwise
+    // what comes earlier ends earlier, too.
     if (flushFrames == 0 && comesAlways(value)) {
       regions[&op] = 0;
       interrupted = true;
