@@ -26,8 +26,13 @@ import stream_laws as laws
 from random_graphs import Generator, example_length
 from stream_host import Broken, Model, ModelError
 from stream_worker import Worker
+from time_ops import Sum
 
 REASON = re.compile(r"(node '.+' \((.+?)\) )?(.*)")
+
+
+class NotImported(Exception):
+    """The file has an operator that the importer lacks."""
 
 
 class Bench:
@@ -51,6 +56,8 @@ class Bench:
         done = subprocess.run([*command, f"--rollback={rollback}"], capture_output=True, text=True)
         if done.returncode and rollback and "cannot stream" in done.stderr and "take frames back" not in done.stderr:
             done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode and "expected a supported operator" in done.stderr:
+            raise NotImported(done.stderr)
         if done.returncode:
             raise Broken(f"itera-compile failed: {done.stderr.strip()[-2000:]}")
         return Model(stem + ".so")
@@ -108,7 +115,9 @@ def check_against_onnx(recipe, frames, rng):
 def check_laws(bench, subject, rng, compiled, recipe=None):
     seen = laws.equivalence(subject, rng)
     if recipe:
-        laws.tightness(subject, known_frames(recipe, rng, min(48, seen.frames)))
+        # Of two values the smaller may never matter, for all that we can see.
+        blind = any(isinstance(op, Sum) and op.kind == "Max" for op, _ in recipe.values)
+        laws.tightness(subject, known_frames(recipe, rng, min(48, seen.frames)), blind)
     laws.split(subject, seen, rng, 3 * bench.options.effort)
     laws.forward(subject, seen, sorted({0, 1, compiled, compiled + 1, seen.frames}), compiled)
     laws.poison(subject, seen, rng)
@@ -165,6 +174,9 @@ def attempt(bench, recipe, seed):
     """What is wrong with this recipe, or None; and whether it streams."""
     try:
         return None, check_recipe(bench, recipe, seed)
+    except NotImported as error:
+        bench.notes["not imported: " + re.search(r"got ('\w+')", str(error))[1]] += 1
+        return None, None
     except (Broken, ModelError) as error:
         return str(error), None
     except Exception:

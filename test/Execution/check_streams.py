@@ -215,6 +215,13 @@ def padding_that_is_not_zero(b, t):
                  w=weight(3, 3, 4), bias=weight(3))
 
 
+@case(flags=["--time-dim=x=2"])
+def padding_in_front_and_windows_behind(b, t):
+    """Frames that come early end early; what they are part of does not."""
+    return Model([node("Pad", "x,pads,value", "p"), node("AveragePool", "p", "y", kernel_shape=[3], pads=[0, 2])],
+                 dict(x=[b, 3, t]), dict(y=[b, 3, t + 2]), pads=np.array([0, 0, 2, 0, 0, 0]), value=np.float32(0.7))
+
+
 @case(flags=["--time-dim=x=1"])
 def token_shift(b, t):
     return Model([node("Slice", "x,zero,minus,axis", "old"), node("Concat", "first,old", "s", axis=1),

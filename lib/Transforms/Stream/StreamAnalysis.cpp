@@ -140,8 +140,9 @@ LogicalResult StreamAnalysis::findRates() {
 
 bool StreamAnalysis::comeTogether(const Availability &a,
                                   const Availability &b) const {
-  return a.stride == b.stride &&
-         (a.lookahead == b.lookahead || (comesAlways(a) && comesAlways(b))) &&
+  if (flushFrames == 0 && comesAlways(a) && comesAlways(b))
+    return true;
+  return a.stride == b.stride && a.lookahead == b.lookahead &&
          (flushFrames == 0 || a.length == b.length);
 }
 
@@ -219,7 +220,8 @@ void StreamAnalysis::findRegions() {
     if (it == available.end())
       continue;
     const Availability &value = it->second;
-    // Without an end to wait for, what comes always is one region.
+    // Without an end to wait for, what comes always is one region. Otherwise
+    // what comes earlier ends earlier, too.
     if (flushFrames == 0 && comesAlways(value)) {
       regions[&op] = 0;
       interrupted = true;
