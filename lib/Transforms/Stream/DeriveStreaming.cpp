@@ -236,11 +236,8 @@ static int64_t rowsOf(const StreamPlan &plan, const Rows &rows,
                       unsigned number) {
   if (Value value = plan.states[number].value)
     return rows.dimOf(value);
-  for (auto [state, base] : plan.bases)
-    if (base == number)
-      number = state;
   for (auto [place, state] : plan.carried)
-    if (state == number)
+    if (state == plan.stateOfBase(number))
       if (auto dim = rows.states.find(place); dim != rows.states.end())
         return dim->second;
   return -1;
@@ -268,7 +265,7 @@ void DeriveStreaming::describe(const StreamPlan &plan, const Rows &rows) {
     if (auto base = plan.bases.find(i); base != plan.bases.end())
       fields.push_back(number("base", base->second));
     addRows(fields, rowsOf(plan, rows, i));
-    if (infinities.isLegitimateIn(state))
+    if (infinities.isLegitimateIn(plan.states[plan.stateOfBase(i)]))
       fields.push_back(b.getNamedAttr("infinite", b.getUnitAttr()));
     states.push_back(b.getDictionaryAttr(fields));
   }

@@ -105,3 +105,10 @@ SmallVector<unsigned> StreamPlan::carriedBy(Operation *op) const {
     found.push_back(state->second);
   }
 }
+
+unsigned StreamPlan::stateOfBase(unsigned base) const {
+  for (auto [state, other] : bases)
+    if (other == base)
+      return state;
+  return base;
+}

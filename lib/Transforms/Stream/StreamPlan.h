@@ -38,6 +38,8 @@ struct StreamPlan {
 
   /// The carried states of an op, in order.
   llvm::SmallVector<unsigned> carriedBy(mlir::Operation *op) const;
+  /// The state whose base number `base` is; of other states itself.
+  unsigned stateOfBase(unsigned base) const;
 };
 
 /// The name of the node that an op was made from, or of the op.
