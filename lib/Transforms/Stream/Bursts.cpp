@@ -3,7 +3,7 @@
 #include "Bursts.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
@@ -169,6 +169,11 @@ SmallVector<Value> itera::buildFrameByFrame(Operation *op, const TimeRule &rule,
           b, loc, value, loop.getRegionIterArgs()[next.size()], at.offsets,
           at.sizes, at.strides));
     }
+    // A state keeps its buffer, wherever the next one was computed.
+    for (unsigned i = 0; i < states; ++i)
+      next[i] = bufferization::MaterializeInDestinationOp::create(
+                    b, loc, next[i], loop.getRegionIterArgs()[i])
+                    .getResult();
     scf::YieldOp::create(b, loc, next);
   }
   for (unsigned i = 0; i < states; ++i)
