@@ -3,6 +3,7 @@
 #include "itera/Import/TensorBuilder.h"
 
 #include "itera/Dialect/SSM/SSM.h"
+#include "itera/Dialect/SSM/SliceCut.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -283,6 +284,13 @@ Value TensorBuilder::slice(Value value, Dims offsets, Dims sizes,
   return tensor::ExtractSliceOp::create(
       builder, loc, type, value, attributes(builder, offsets),
       attributes(builder, sizes), attributes(builder, strides));
+}
+
+void TensorBuilder::setCut(Value slice, Dims strides, Dims cut) {
+  auto op = slice.getDefiningOp<tensor::ExtractSliceOp>();
+  if (op && op.getStaticStrides() == strides &&
+      llvm::any_of(strides, [](int64_t stride) { return stride != 1; }))
+    op->setAttr(ssm::kCutAttr, builder.getDenseI64ArrayAttr(cut));
 }
 
 Value TensorBuilder::sliceDim(Value value, int64_t dim, int64_t begin,

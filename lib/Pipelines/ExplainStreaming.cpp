@@ -38,8 +38,11 @@ static void explainOutput(StringRef name, DictionaryAttr output,
   }
   int64_t stride = numberOf(output, "stride"),
           lookahead = numberOf(output, "lookahead");
-  os << "a frame for every " << (stride == 1 ? "frame" : frames(stride))
-     << " of the input, ";
+  int64_t burst = std::max<int64_t>(1, numberOf(output, "burst"));
+  if (burst > 1)
+    lookahead = numberOf(output, "latency");
+  os << (burst == 1 ? "a frame" : frames(burst)) << " for every "
+     << (stride == 1 ? "frame" : frames(stride)) << " of the input, ";
   if (lookahead == 0)
     os << "without look-ahead\n";
   else

@@ -10,8 +10,8 @@
 // An entry wants dense tensors of its own number of frames. The caller's buffer
 // serves where it is just that: if time is the outermost dimension, a piece of
 // it is dense. Otherwise the frames go through staging memory. They also do
-// where an entry for one frame writes fewer than it sometimes does, so that the
-// code always has room for the most.
+// where an entry for one frame brings fewer than it sometimes does: it always
+// writes the most, of which the first ones count.
 
 #include "floatmode.h"
 #include "runtime.h"
@@ -82,7 +82,7 @@ static void give_outputs(itera_session *session, int single) {
     give_output(&session->outputs[i], &session->output_pointers[i], single);
 }
 
-static void take_outputs(itera_session *session) {
+static void take_outputs(itera_session *session, int single) {
   for (uint32_t i = 0; i < itera_program.output_count; ++i) {
     itera_port *port = &session->outputs[i];
     if (port->info->role != ITERA_ROLE_STREAM)
@@ -90,9 +90,10 @@ static void take_outputs(itera_session *session) {
     if (session->output_pointers[i] == port->staging && port->fresh) {
       uint64_t bytes = port->fresh * port->inner;
       uint64_t stride = port->row * port->inner;
+      uint64_t written = single ? port->single * port->inner : bytes;
       char *to = port->base + port->done * port->inner;
       for (uint64_t j = 0; j < port->outer; ++j)
-        memcpy(to + j * stride, port->staging + j * bytes, bytes);
+        memcpy(to + j * stride, port->staging + j * written, bytes);
     }
     port->done += port->fresh;
   }
@@ -176,7 +177,7 @@ void itera_run_feed(itera_session *session, uint64_t frames) {
     session->clock[1] = INT64_MAX;
     session->clock[2] = (int64_t)session->undoable;
     enter(session, chunk->entry, session->state, session->spare[0]);
-    take_outputs(session);
+    take_outputs(session, chunk->frames == 1);
     itera_swap_states(session);
     session->position = position;
     session->undoable += chunk->frames;
@@ -204,7 +205,7 @@ void itera_run_end(itera_session *session) {
     give_outputs(session, 1);
     session->clock[0] = (int64_t)(session->position + k);
     enter(session, stream->flush, state, next);
-    take_outputs(session);
+    take_outputs(session, 1);
     state = next;
     next = session->spare[next == session->spare[0]];
   }

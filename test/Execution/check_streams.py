@@ -15,6 +15,8 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+import stream_host
+
 F, I = TensorProto.FLOAT, TensorProto.INT64
 # The file's length; and those of the streams. Chunks go past both.
 WRITTEN, LENGTHS, CHUNKS, PREFILL = 12, (0, 1, 2, 3, 5, 8, 12, 21), (2, 3, 7, 64), 4
@@ -79,11 +81,12 @@ class Step(Model):
         return dict(y=y, **{after: values[state] for state, after in self.states.items()})
 
 
-def case(batches=(1, 3), lengths=LENGTHS, flags=()):
-    """A function of the batch and the length that makes a Model."""
+def case(batches=(1, 3), lengths=LENGTHS, flags=(), known=None):
+    """A function of the batch and the length that makes a Model. `known` says of
+    outputs how many frames of them t frames of the input decide."""
     def register(function):
         for batch in batches:
-            CASES[f"{function.__name__}, batch {batch}"] = (function, batch, lengths, list(flags))
+            CASES[f"{function.__name__}, batch {batch}"] = (function, batch, lengths, list(flags), known or {})
         return function
     return register
 
@@ -206,7 +209,84 @@ def incomplete_windows(b, t):
                                               m=[b, 2, windows_by_ceil(t, 0, 3, 2)]))
 
 
+@case(known=dict(y=lambda t: max(0, (t - 3) // 2 + 1)))
+def front_end(b, t):
+    """A "same" convolution looks two frames ahead; one with a stride has two
+    frames more in its window, one of which is padding in front: its frame j
+    needs the inputs up to 2j + 2. The recurrence adds nothing."""
+    body = helper.make_graph(
+        [node("Mul", "h,a", "m"), node("Add", "m,u", "h1"), node("Identity", "h1", "y1")], "step",
+        [helper.make_empty_tensor_value_info(n) for n in ("h", "u")],
+        [helper.make_empty_tensor_value_info(n) for n in ("h1", "y1")])
+    frames = windows(t, 1, 2, 2)
+    return Model([node("Conv", "x,w,bias", "c", pads=[2, 2]), node("Tanh", "c", "s"),
+                  node("Conv", "s,v,bias", "d", strides=[2], pads=[1, 0]),
+                  node("Transpose", "d", "u", perm=[2, 0, 1]),
+                  node("Scan", "h0,u", "last,y", body=body, num_scan_inputs=1)], dict(x=[b, 3, t]),
+                 dict(y=[frames, b, 4]), w=weight(4, 3, 5), bias=weight(4), v=weight(4, 4, 2), a=weight(4) / 2,
+                 h0=weight(b, 4))
+
+
+# ---- frames that become several, and several that become one -----------------
+
+@case(lengths=(3, 6, 12, 21), known=dict(y=lambda t: t // 3))
+def blocks_of_frames(b, t):
+    return Model([node("Reshape", "x,blocks", "r"), node("MatMul", "r,m", "p"), node("CumSum", "p,axis", "y")],
+                 dict(x=[b, t, 2]), dict(y=[b, t // 3, 4]), blocks=np.array([0, -1, 6]), m=weight(6, 4),
+                 axis=np.int64(1))
+
+
+@case(lengths=(2, 4, 8, 12, 20), known=dict(y=lambda t: 2 * (t // 2)))
+def blocks_and_back(b, t):
+    return Model([node("Reshape", "x,blocks", "r"), node("MatMul", "r,m", "p"), node("CumSum", "p,axis", "s"),
+                  node("Reshape", "s,frames", "f"), node("Add", "f,x", "y")], dict(x=[b, t, 3]), dict(y=[b, t, 3]),
+                 blocks=np.array([0, -1, 6]), m=weight(6, 6), axis=np.int64(1), frames=np.array([0, -1, 3]))
+
+
+@case(lengths=LENGTHS[1:], flags=["--time-dim=x=2"], known=dict(y=lambda t: 2 * t))
+def repeated_frames(b, t):
+    return Model([node("Resize", "x,,scales", "r", mode="nearest"), node("Tanh", "r", "y")], dict(x=[b, 3, t]),
+                 dict(y=[b, 3, 2 * t]), scales=np.array([1, 1, 2], np.float32))
+
+
+@case(lengths=LENGTHS[1:], flags=["--time-dim=x=2"], known=dict(y=lambda t: max(0, 3 * t - 2), z=lambda t: 3 * t))
+def look_ahead_within_a_burst(b, t):
+    """The first frame of three needs but the input that all three have."""
+    return Model([node("Unsqueeze", "x,last", "e"), node("Expand", "e,three", "f"), node("Reshape", "f,joined", "r"),
+                  node("Conv", "r,w,bias", "c", pads=[1, 2]), node("CumSum", "c,axis", "y"),
+                  node("Conv", "r,w,bias", "d", pads=[3, 0]), node("ReduceMean", "d,dims", "m", keepdims=0),
+                  node("Relu", "d", "z")],
+                 dict(x=[b, 3, t]), dict(y=[b, 2, 3 * t], z=[b, 2, 3 * t], m=[b, 2]), last=np.array([3]),
+                 three=np.array([b, 3, t, 3]), joined=np.array([b, 3, 3 * t]), w=weight(2, 3, 4), bias=weight(2),
+                 axis=np.int64(2), dims=np.array([2]))
+
+
+@case(lengths=(2, 4, 8, 12, 20), known=dict(y=lambda t: max(0, t // 2 * 2 - 1)))
+def down_up_and_beside(b, t):
+    return Model([node("Conv", "x,w,bias", "d", strides=[2], pads=[2, 0]), node("Relu", "d", "a"),
+                  node("Resize", "a,,scales", "u", mode="nearest"), node("Conv", "u,v,bias", "c", pads=[1, 1]),
+                  node("Add", "c,x", "y")], dict(x=[b, 3, t]), dict(y=[b, 3, t]), w=weight(3, 3, 4), bias=weight(3),
+                 v=weight(3, 3, 3), scales=np.array([1, 1, 2], np.float32))
+
+
+@case(lengths=LENGTHS[1:-1], flags=["--time-dim=x=1"])
+def table_beside_repeated_frames(b, t):
+    return Model([node("Unsqueeze", "x,two", "e"), node("Expand", "e,twice", "f"), node("Reshape", "f,joined", "r"),
+                  node("Conv", "r,w,bias", "c", pads=[0, 0, 1, 0]), node("Squeeze", "c,one", "q"),
+                  node("Add", "q,table", "y")], dict(x=[b, t, 3]), dict(y=[b, 2 * t, 1]), two=np.array([2]),
+                 twice=np.array([b, t, 2, 3]), joined=np.array([b, 1, 2 * t, 3]), w=weight(1, 1, 2, 3), bias=weight(1),
+                 one=np.array([1]), table=weight(2 * WRITTEN, 1)[:2 * t])
+
+
 # ---- frames that the model adds, and leaves out ------------------------------
+
+@case(lengths=LENGTHS[1:], flags=["--time-dim=x=2"], known=dict(y=lambda t: max(0, t - 1)))
+def first_and_last_frame_repeated(b, t):
+    return Model([node("Pad", "x,pads", "p", mode="edge"), node("Tanh", "p", "h"), node("Conv", "h,w,bias", "c"),
+                  node("CumSum", "c,axis", "y")], dict(x=[b, 3, t]), dict(y=[b, 4, t]), pads=np.array([0, 0, 2, 0, 0, 1]),
+                 w=weight(4, 3, 4), bias=weight(4), axis=np.int64(2))
+
+
 
 @case()
 def padding_that_is_not_zero(b, t):
@@ -346,13 +426,40 @@ def stream(tools, folder, values, mode):
         return dict(file)
 
 
-def check(tools, make, batch, lengths, flags):
+def check_known(path, make, batch, longest, known):
+    """An output has come as far as it is known: what comes later changes its
+    next frame, and none before."""
+    model = make(batch, longest)
+    rng = np.random.default_rng(1)
+    values = {k: rng.standard_normal(s).astype(np.float32) for k, s in model.inputs.items()}
+    compiled = stream_host.Model(path)
+    session = compiled.session()
+    written, expected = make(batch, WRITTEN), model.reference(values)
+    for i, output in enumerate(compiled.outputs):
+        if output.name not in known:
+            continue
+        for t in range(1, longest):
+            wanted = known[output.name](t)
+            got = session.api.frames_after(session.handle, t, i)
+            later = {}
+            for name, value in values.items():
+                time = next(d for d, n in enumerate(written.inputs[name]) if n != model.inputs[name][d])
+                later[name] = np.concatenate([np.take(value, range(t), time), 9 + np.take(value, range(t, longest), time)], time)
+            changed = model.reference(later)[output.name] != expected[output.name]
+            same = np.moveaxis(changed, output.time, 0).reshape(changed.shape[output.time], -1).any(1)
+            if got != wanted or np.argmax(same) != wanted:
+                raise Failed(f"{output.name}: {got} frames after {t}, but {np.argmax(same)} are known, {wanted} by count")
+    session.close()
+
+
+def check(tools, make, batch, lengths, flags, known):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "m.onnx")
         with open(path, "wb") as file:
             file.write(make(batch, WRITTEN).proto(F).SerializeToString())
         run([tools[0], path, "-o", os.path.join(folder, "m.so"), "--stream=required", f"--chunk={PREFILL}", "--cache-dir=",
              *flags, *tools[2:]])
+        check_known(os.path.join(folder, "m.so"), make, batch, lengths[-1], known)
         for length in lengths:
             model = make(batch, length)
             rng = np.random.default_rng(length)

@@ -92,6 +92,9 @@ public:
   mlir::Value broadcastInto(mlir::Value value, Dims shape, Dims dims);
   mlir::Value transpose(mlir::Value value, Dims permutation);
   mlir::Value slice(mlir::Value value, Dims offsets, Dims sizes, Dims strides);
+  /// Notes what `slice`, if it has steps, leaves out at the end of each
+  /// dimension; negative: unknown.
+  void setCut(mlir::Value slice, Dims strides, Dims cut);
   /// `value[begin:begin+size]` along one dimension.
   mlir::Value sliceDim(mlir::Value value, int64_t dim, int64_t begin,
                        int64_t size);

@@ -224,12 +224,19 @@ void Reader::readOutputs(ArrayAttr outputs) {
     CountSteps counts, totals;
     if (tensor.role == kStream) {
       int64_t stride = number("stride"), lookahead = number("lookahead");
-      tensor.frames = 1;
+      auto optional = [&](StringRef name, int64_t otherwise) {
+        auto value = fields.getAs<IntegerAttr>(name);
+        return value ? value.getInt() : otherwise;
+      };
+      int64_t burst = optional("burst", 1), skip = optional("skip", 0);
+      tensor.frames = burst;
       tensor.period = stride;
       tensor.latency = lookahead;
-      // floor((t - 1 - f) / s) + 1
-      if (stride != 1 || lookahead != 0)
-        counts.push_back({stride - 1 - lookahead, stride, 1});
+      // (floor((t - 1 - f) / s) + 1) * m - c
+      if (stride != 1 || lookahead != 0 || burst != 1)
+        counts.push_back({stride - 1 - lookahead, stride, burst});
+      if (skip != 0)
+        counts.push_back({-skip, 1, 1});
       totals = stepsOf(fields.getAs<ArrayAttr>("length"));
     }
     info.stream->counts.push_back(counts);

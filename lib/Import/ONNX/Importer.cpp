@@ -41,7 +41,7 @@ SmallVector<OpEntry> onnx_import::allOps() {
        {elementwiseOps(), activationOps(), shapeOps(), sliceOps(), indexOps(),
         reductionOps(), matrixOps(), convolutionOps(), normalizationOps(),
         sequenceOps(), controlOps(), signalOps(), recurrentOps(),
-        quantizedOps()})
+        quantizedOps(), resamplingOps()})
     llvm::append_range(result, family);
   return result;
 }

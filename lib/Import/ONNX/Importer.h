@@ -82,6 +82,7 @@ llvm::ArrayRef<OpEntry> controlOps();
 llvm::ArrayRef<OpEntry> signalOps();
 llvm::ArrayRef<OpEntry> recurrentOps();
 llvm::ArrayRef<OpEntry> quantizedOps();
+llvm::ArrayRef<OpEntry> resamplingOps();
 llvm::SmallVector<OpEntry> allOps();
 
 /// One node while it is imported: inputs, attributes, outputs, errors.

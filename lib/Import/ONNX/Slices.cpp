@@ -41,7 +41,7 @@ static LogicalResult slice(Node &n) {
   if (failed(natural))
     return failure();
   Shape offsets(shape.size(), 0), sizes(shape), strides(shape.size(), 1),
-      reversed;
+      cut(shape.size(), -1), reversed;
   for (size_t i = 0; i < count; ++i) {
     int64_t dim = (*natural)[i], size = shape[dim], step = steps[i];
     if (step == 0 || step == INT64_MIN)
@@ -65,10 +65,16 @@ static LogicalResult slice(Node &n) {
     strides[dim] = taken > 1 ? stride : 1;
     if (back && taken > 1)
       reversed.push_back(dim);
+    if (!back && (**ends)[i] < 0)
+      cut[dim] = size - end;
+    else if (!back && (**ends)[i] > size)
+      cut[dim] = 0;
     if (taken == 1 && size > 1)
       n.importer.takenIndices[size].insert(offsets[dim]);
   }
-  Value result = n.b.reverse(n.b.slice(x, offsets, sizes, strides), reversed);
+  Value taken = n.b.slice(x, offsets, sizes, strides);
+  n.b.setCut(taken, strides, cut);
+  Value result = n.b.reverse(taken, reversed);
   markLike(n, result, x);
   if (std::optional<Counted> counted = n.counted(x)) {
     if (sizes[counted->dim] != shape[counted->dim] ||

@@ -75,12 +75,12 @@ DeriveStreaming::findExcess(func::FuncOp sequence,
   for (auto [i, output] :
        llvm::enumerate(sequence.front().getTerminator()->getOperands())) {
     const ValueTime &time = analysis.get(output);
-    if (time.kind != ValueTime::frames ||
-        time.available.lookahead <= maxLookahead)
+    int64_t latency = time.available.getLatency();
+    if (time.kind != ValueTime::frames || latency <= maxLookahead)
       continue;
     auto name = forward.getResultAttrOfType<StringAttr>(i, ssm::kNameAttr);
     return "output '" + (name ? name.str() : std::to_string(i)) + "' needs " +
-           std::to_string(time.available.lookahead) +
+           std::to_string(latency) +
            " frames ahead, more than --max-lookahead=" +
            std::to_string(maxLookahead);
   }
@@ -197,7 +197,12 @@ ArrayAttr DeriveStreaming::lookaheadNodes(const StreamAnalysis &analysis,
     Operation *op = value.getDefiningOp();
     if (!op)
       break;
-    // The operand that is known last.
+    // The operand that is known last, for the frame that waits longest.
+    const Availability &out = analysis.get(value).available;
+    int64_t frame = 0;
+    for (int64_t j = 0; j < out.burst; ++j)
+      if (out.inputOf(j) - out.stride * j / out.burst == out.getLatency())
+        frame = j;
     Value last;
     int64_t latest = 0;
     for (auto [operand, in] :
@@ -205,16 +210,17 @@ ArrayAttr DeriveStreaming::lookaheadNodes(const StreamAnalysis &analysis,
       const ValueTime &time = analysis.get(operand);
       if (time.kind != ValueTime::frames)
         continue;
-      int64_t when = time.available.leastLookahead() +
-                     time.available.stride *
-                         (in.window.offset + in.window.window - 1);
+      int64_t when = time.available.inputOf(in.window.firstFor(frame) +
+                                            in.window.window - 1) -
+                     time.available.waits;
       if (!last || when > latest) {
         last = operand;
         latest = when;
       }
     }
-    int64_t added = analysis.get(value).available.leastLookahead() -
-                    analysis.get(last).available.leastLookahead();
+    const Availability &from = analysis.get(last).available;
+    int64_t added =
+        out.getLatency() - out.waits - (from.getLatency() - from.waits);
     // A node may have become several ops: its padding is one of its own.
     std::string node = nodeName(op);
     if (nodes.empty() || nodes.back().first != node)
@@ -285,12 +291,18 @@ void DeriveStreaming::describe(const StreamPlan &plan, const Rows &rows) {
     SmallVector<Attribute> length;
     for (const CountStep &step : time.available.length)
       length.push_back(b.getDenseI64ArrayAttr({step.add, step.divide, step.multiply}));
+    const Arrival arrival = time.available.delivered();
     SmallVector<NamedAttribute> fields = {
         number("time_dim", streams ? time.available.time.dim : -1),
-        number("stride", time.available.stride),
-        number("lookahead", std::max<int64_t>(time.available.lookahead, 0)),
+        number("stride", arrival.stride),
+        number("lookahead", arrival.lookahead),
         b.getNamedAttr("adds", lookaheadNodes(analysis, output)),
         b.getNamedAttr("length", b.getArrayAttr(length))};
+    if (arrival.burst > 1) {
+      fields.push_back(number("burst", arrival.burst));
+      fields.push_back(number("skip", arrival.skip));
+      fields.push_back(number("latency", arrival.getLatency()));
+    }
     addRows(fields, rows.dimOf(output));
     outputs.push_back(b.getDictionaryAttr(fields));
   }

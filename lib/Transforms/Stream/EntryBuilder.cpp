@@ -7,6 +7,7 @@
 
 #include "EntryBuilder.h"
 
+#include "Bursts.h"
 #include "itera/Dialect/SSM/SSM.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
@@ -98,6 +99,29 @@ Value EntryBuilder::index(int64_t value) {
   return arith::ConstantIndexOp::create(builder, function.getLoc(), value);
 }
 
+Value EntryBuilder::plus(Value value, int64_t amount) {
+  return amount == 0 ? value
+                     : arith::AddIOp::create(builder, function.getLoc(), value,
+                                             index(amount));
+}
+
+Value EntryBuilder::times(Value value, int64_t factor) {
+  return factor == 1 ? value
+                     : arith::MulIOp::create(builder, function.getLoc(), value,
+                                             index(factor));
+}
+
+/// Only of what is not negative, or is not used otherwise.
+Value EntryBuilder::over(Value value, int64_t divisor) {
+  return divisor == 1 ? value
+                      : arith::DivSIOp::create(builder, function.getLoc(),
+                                               value, index(divisor));
+}
+
+Value EntryBuilder::clamp(Value value, int64_t low, int64_t high) {
+  return clampIndex(builder, function.getLoc(), value, low, high);
+}
+
 /// The position (0) or the length (1) of the stream, or how many frames can be
 /// taken back (2). Of @rollback, 1 is the position to go back to.
 Value EntryBuilder::clockEntry(unsigned number) {
@@ -118,22 +142,31 @@ Value EntryBuilder::clockEntry(unsigned number) {
 OpFoldResult EntryBuilder::firstIndex(const Availability &available) {
   if (mode == Mode::reset)
     return builder.getIndexAttr(0);
-  Location loc = function.getLoc();
   Value number = clockEntry(0);
-  int64_t stride = available.stride, lookahead = available.lookahead;
-  if (isTick()) {
-    // A frame comes where stride divides position - lookahead.
-    if (lookahead != 0)
-      number = arith::SubIOp::create(builder, loc, number, index(lookahead));
-    if (stride > 1)
-      number = arith::DivSIOp::create(builder, loc, number, index(stride));
-    return number;
+  int64_t shift = -available.lookahead;
+  if (!isTick()) {
+    // The position is one that stride divides.
+    shift = -floorDiv(available.lookahead, available.stride);
+    number = plus(over(number, available.stride), shift);
+  } else {
+    // A burst comes where stride divides position - lookahead.
+    number = over(plus(number, shift), available.stride);
   }
-  if (stride > 1)
-    number = arith::DivUIOp::create(builder, loc, number, index(stride));
-  if (int64_t shift = -floorDiv(lookahead, stride))
-    number = arith::AddIOp::create(builder, loc, number, index(shift));
-  return number;
+  return plus(times(number, available.burst), -available.skip);
+}
+
+/// The number of the newest frame in a history, counting what the last burst
+/// has behind the last frame.
+Value EntryBuilder::newestFrame(const Availability &available) {
+  Location loc = function.getLoc();
+  Value burst =
+      over(plus(clockEntry(0), -available.lookahead), available.stride);
+  if (mode == Mode::flush)
+    burst = arith::MinSIOp::create(
+        builder, loc, burst,
+        over(plus(lengthOf(available), available.skip - 1), available.burst));
+  return plus(times(burst, available.burst),
+              available.burst - 1 - available.skip);
 }
 
 /// The number of frames of a whole stream.
@@ -217,11 +250,28 @@ Value EntryBuilder::withHistory(Value value) {
   if (history == plan.histories.end() || mode == Mode::reset)
     return fresh;
   Value &all = extended[value];
-  if (!all)
-    all = tensor::ConcatOp::create(
-        builder, value.getLoc(), analysis.get(value).available.time.dim,
-        ValueRange{states[history->second], fresh});
-  return all;
+  if (all)
+    return all;
+  const ValueTime &time = analysis.get(value);
+  Value old = states[history->second];
+  if (isTick() && time.repeatedAt) {
+    Location loc = value.getLoc();
+    Value isFirst = arith::CmpIOp::create(
+        builder, loc, arith::CmpIPredicate::eq, clockEntry(0),
+        index(*time.repeatedAt));
+    auto choice = scf::IfOp::create(builder, loc, old.getType(), isFirst, true);
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToEnd(choice.thenBlock());
+    scf::YieldOp::create(
+        builder, loc,
+        joinFrames(builder, loc, time.available.time.dim,
+                   SmallVector<Value>(analysis.getHistory(value), fresh)));
+    builder.setInsertionPointToEnd(choice.elseBlock());
+    scf::YieldOp::create(builder, loc, old);
+    old = choice.getResult(0);
+  }
+  return all = joinFrames(builder, value.getLoc(), time.available.time.dim,
+                          {old, fresh});
 }
 
 /// The last frames of all become the next history.
@@ -262,8 +312,22 @@ struct ConstantFrames : FrameBuilder {
   int64_t getFrameCount() const override { return count; }
   bool isFirst() const override { return false; }
   Value getFrames(unsigned operand) override {
-    return entry.constantFrames(op->getOperand(operand),
-                                *rule.operands[operand].time, index, count);
+    const TimeOperand &in = rule.operands[operand];
+    OpBuilder &b = builder;
+    auto scaled = [&](int64_t factor, int64_t divisor) -> OpFoldResult {
+      if (factor == 1 && divisor == 1)
+        return index;
+      Location loc = op->getLoc();
+      Value number = getValueOrCreateConstantIndexOp(b, loc, index);
+      number = arith::MulIOp::create(
+          b, loc, number, arith::ConstantIndexOp::create(b, loc, factor));
+      return arith::DivSIOp::create(
+                 b, loc, number, arith::ConstantIndexOp::create(b, loc, divisor))
+          .getResult();
+    };
+    return entry.constantFrames(op->getOperand(operand), *in.time,
+                                scaled(in.window.stride, in.window.repeat),
+                                count / in.window.repeat * in.window.stride);
   }
   Value getInvariant(Value value) override { return entry.getInvariant(value); }
   OpFoldResult getFirstFrame() override { return index; }
@@ -271,8 +335,8 @@ struct ConstantFrames : FrameBuilder {
   Value getState(unsigned) override { return nullptr; }
   void setState(unsigned, Value) override {}
   Value getTail(unsigned) override { return nullptr; }
-  Value isBefore(unsigned) override { return nullptr; }
-  Value isBehind(unsigned) override { return nullptr; }
+  bool mayBeBefore(unsigned) override { return false; }
+  bool mayBeBehind(unsigned) override { return false; }
   Value getLength(unsigned) override { return nullptr; }
 
   EntryBuilder &entry;
@@ -293,8 +357,15 @@ Value EntryBuilder::constantFrames(Value value, const TimeDim &time,
   if (isa<tensor::EmptyOp>(op))
     return tensor::EmptyOp::create(builder, value.getLoc(), type.getShape(),
                                    type.getElementType());
-  if (isa<arith::ConstantOp, ssm::WeightOp>(op))
+  if (isa<arith::ConstantOp, ssm::WeightOp>(op)) {
+    // A burst may have frames that are none.
+    if (frames > 1 && isTick())
+      return sliceWithin(builder, value.getLoc(), getInvariant(value), time.dim,
+                         getValueOrCreateConstantIndexOp(
+                             builder, value.getLoc(), index),
+                         frames);
     return slice(getInvariant(value), time, index, frames);
+  }
   TimeRule rule;
   unsigned number = cast<OpResult>(value).getResultNumber();
   (void)traceBack(op, number, time, rule); // the analysis has done the same
@@ -311,75 +382,70 @@ Value EntryBuilder::getFrames(unsigned operand) {
       return frames;
   if (analysis.get(value).kind != ValueTime::frames)
     return constantFrames(value, *in.time, getFirstFrame(), count);
-  int64_t size = in.window.stride * (count - 1) + in.window.window;
+  int64_t places = llvm::divideCeil(count, in.window.repeat),
+          size = in.window.stride * (places - 1) + in.window.window;
   if (mode == Mode::reset) {
     int64_t from = std::max<int64_t>(0, in.window.offset);
     return slice(mapping.lookup(value), *in.time, builder.getIndexAttr(from),
                  size + in.window.offset - from);
   }
-  int64_t depth = analysis.getHistory(value);
-  if (isTick()) {
-    int64_t age = analysis.getAge(current, operand);
-    if (analysis.getRegion(current) != analysis.getRegion(value)) {
-      OpFoldResult from = mode == Mode::flush
-                              ? placeInFlush(operand, depth, size)
-                              : OpFoldResult(builder.getIndexAttr(depth - 1 - age));
-      return slice(nextStates[plan.histories.lookup(value)], *in.time, from,
-                   size);
-    }
-    if (age == 0)
-      return mapping.lookup(value);
-    return slice(withHistory(value), *in.time,
-                 builder.getIndexAttr(depth - age), size);
-  }
-  int64_t offset = analysis.getOffset(current, operand);
+  if (isTick() && analysis.getRegion(current) != analysis.getRegion(value))
+    return sliceHistory(operand, size);
+  // Counted from the operand's first new frame.
+  int64_t offset = isTick() ? analysis.get(value).available.burst - 1 -
+                                  analysis.getAge(current, operand).most
+                            : analysis.getOffset(current, operand);
   if (offset >= 0)
     return slice(mapping.lookup(value), *in.time,
                  builder.getIndexAttr(offset), size);
   return slice(withHistory(value), *in.time,
-               builder.getIndexAttr(depth + offset), size);
+               builder.getIndexAttr(analysis.getHistory(value) + offset), size);
 }
 
-/// Where in the history of an operand the frames for the new one begin. The
-/// newest frame there is the last one of all as soon as the operand has ended.
-OpFoldResult EntryBuilder::placeInFlush(unsigned operand, int64_t depth,
-                                        int64_t size) {
-  Location loc = function.getLoc();
-  const Availability &in = analysis.get(current->getOperand(operand)).available;
+/// The frames of an operand from another region, out of its history.
+Value EntryBuilder::sliceHistory(unsigned operand, int64_t size) {
+  Value value = current->getOperand(operand);
+  const Availability &in = analysis.get(value).available;
   const TimeWindow &window = analysis.getRule(current)->operands[operand].window;
-  auto times = [&](Value value, int64_t factor) -> Value {
-    return factor == 1 ? value
-                       : arith::MulIOp::create(builder, loc, value, index(factor));
-  };
-  Value first = arith::AddIOp::create(
-      builder, loc,
-      times(getValueOrCreateConstantIndexOp(builder, loc, getFirstFrame()),
-            window.stride),
-      index(window.offset));
-  Value newest =
-      arith::SubIOp::create(builder, loc, clockEntry(0), index(in.lookahead));
-  if (in.stride > 1)
-    newest = arith::DivSIOp::create(builder, loc, newest, index(in.stride));
-  newest = arith::MinSIOp::create(
-      builder, loc, newest,
-      arith::SubIOp::create(builder, loc, lengthOf(in), index(1)));
-  // Frames that are not there are not used either, whatever is read for them.
-  Value place = arith::AddIOp::create(
-      builder, loc, arith::SubIOp::create(builder, loc, first, newest),
-      index(depth - 1));
-  place = arith::MaxSIOp::create(builder, loc, place, index(0));
-  return arith::MinSIOp::create(builder, loc, place, index(depth - size))
-      .getResult();
+  Value history = nextStates[plan.histories.lookup(value)];
+  int64_t depth = analysis.getHistory(value);
+  StreamAnalysis::Age age = analysis.getAge(current, operand);
+  if (mode == Mode::step && age.isAlways)
+    return slice(history, in.time, builder.getIndexAttr(depth - 1 - age.most),
+                 size);
+  Location loc = function.getLoc();
+  Value first = getValueOrCreateConstantIndexOp(builder, loc, getFirstFrame());
+  first = plus(times(over(first, window.repeat), window.stride), window.offset);
+  Value place = plus(
+      arith::SubIOp::create(builder, loc, first, newestFrame(in)), depth - 1);
+  // Frames that are not there are not used either, whatever is read for them;
+  // but in a burst, the others must be at their places.
+  if (int64_t more = size - window.window) {
+    history = joinFrames(builder, loc, in.time.dim,
+                         {history, zeroFrames(builder, loc, history.getType(),
+                                              in.time, more)});
+    depth += more;
+  }
+  return slice(history, in.time, clamp(place, 0, depth - size), size);
 }
 
 Value EntryBuilder::getTail(unsigned operand) {
   Value value = current->getOperand(operand);
   const TimeOperand &in = analysis.getRule(current)->operands[operand];
   Value history = states[plan.histories.lookup(value)];
-  int64_t depth = analysis.getHistory(value);
+  int64_t last = analysis.getHistory(value) - in.window.window;
+  const Availability &available = analysis.get(value).available;
+  if (available.burst == 1)
+    return slice(history, *in.time, builder.getIndexAttr(last),
+                 in.window.window);
+  // Not what the last burst has behind the last frame: so many of it are none.
+  Value known = plus(lengthOf(available), available.skip + available.burst - 1);
+  Value none = arith::SubIOp::create(
+      builder, function.getLoc(), index(available.burst - 1),
+      arith::RemSIOp::create(builder, function.getLoc(), known,
+                             index(available.burst)));
   return slice(history, *in.time,
-               builder.getIndexAttr(depth - in.window.window),
-               in.window.window);
+               clamp(plus(times(none, -1), last), 0, last), in.window.window);
 }
 
 OpFoldResult EntryBuilder::getFirstFrame() {
@@ -388,30 +454,14 @@ OpFoldResult EntryBuilder::getFirstFrame() {
   return firstIndex(analysis.getAvailability(current));
 }
 
-Value EntryBuilder::isBefore(unsigned operand) {
+bool EntryBuilder::mayBeBefore(unsigned operand) {
   // Only while the operand itself is waited for.
-  const Availability &in = analysis.get(current->getOperand(operand)).available;
+  const Availability &out = analysis.getAvailability(current);
   int64_t offset = analysis.getRule(current)->operands[operand].window.offset;
-  if (!isTick() || in.lookahead <= 0 || offset >= 0)
-    return nullptr;
-  Location loc = function.getLoc();
-  Value number =
-      getValueOrCreateConstantIndexOp(builder, loc, getFirstFrame());
-  return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, number,
-                               index(-offset));
+  return isTick() && out.framesAfter(0) + offset < 0;
 }
 
-Value EntryBuilder::isBehind(unsigned operand) {
-  if (mode != Mode::flush)
-    return nullptr;
-  int64_t offset = analysis.getRule(current)->operands[operand].window.offset;
-  Location loc = function.getLoc();
-  Value number =
-      getValueOrCreateConstantIndexOp(builder, loc, getFirstFrame());
-  Value place = arith::AddIOp::create(builder, loc, number, index(offset));
-  return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sge, place,
-                               getLength(operand));
-}
+bool EntryBuilder::mayBeBehind(unsigned) { return mode == Mode::flush; }
 
 Value EntryBuilder::getLength(unsigned operand) {
   return lengthOf(analysis.get(current->getOperand(operand)).available);
@@ -424,9 +474,13 @@ Value EntryBuilder::getLength(unsigned operand) {
 void EntryBuilder::runOp(Operation *op) {
   const TimeRule &rule = *analysis.getRule(op);
   current = op;
+  if (isTick())
+    count = analysis.getAvailability(op).burst;
   if (count > 0) {
     SmallVector<Value> fresh =
-        cast<StreamingOpInterface>(op).buildFrames(rule, *this);
+        mayBePart(analysis.getAvailability(op)) && plan.carried.contains({op, 0})
+            ? buildPart(op)
+            : cast<StreamingOpInterface>(op).buildFrames(rule, *this);
     for (auto [result, value] : llvm::zip(op->getResults(), fresh))
       if (value)
         mapping.map(result, value);
@@ -434,6 +488,49 @@ void EntryBuilder::runOp(Operation *op) {
   for (Value result : op->getResults())
     if (analysis.get(result).kind == ValueTime::frames)
       keepHistory(result);
+}
+
+/// Whether a burst at this tick may have frames that are none.
+bool EntryBuilder::mayBePart(const Availability &available) const {
+  return available.burst > 1 &&
+         (mode == Mode::flush ||
+          (mode == Mode::step && available.startsWithPart()));
+}
+
+/// An op that carries states, on those frames of a burst that are some.
+SmallVector<Value> EntryBuilder::buildPart(Operation *op) {
+  const Availability &available = analysis.getAvailability(op);
+  Location loc = op->getLoc();
+  Value first = getValueOrCreateConstantIndexOp(builder, loc, getFirstFrame());
+  Value from = clamp(times(first, -1), 0, count), to = index(count);
+  if (mode == Mode::flush)
+    to = clamp(arith::SubIOp::create(builder, loc, lengthOf(available), first),
+               0, count);
+  return buildFrameByFrame(op, *analysis.getRule(op), *this, first, from, to);
+}
+
+/// A burst with the frames that are some at its front. At the end of a stream
+/// they are.
+Value EntryBuilder::moveToFront(Value value, const Availability &available) {
+  const Arrival out = available.delivered();
+  if (!isTick() || !out.startsWithPart())
+    return value;
+  Location loc = function.getLoc();
+  Value isPart = arith::CmpIOp::create(
+      builder, loc, arith::CmpIPredicate::slt,
+      over(plus(clockEntry(0), -out.lookahead), out.stride), index(1));
+  const TimeDim &time = available.time;
+  auto choice = scf::IfOp::create(builder, loc, value.getType(), isPart, true);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToEnd(choice.thenBlock());
+  Value moved = joinFrames(
+      builder, loc, time.dim,
+      {slice(value, time, builder.getIndexAttr(out.skip), out.burst - out.skip),
+       slice(value, time, builder.getIndexAttr(0), out.skip)});
+  scf::YieldOp::create(builder, loc, moved);
+  builder.setInsertionPointToEnd(choice.elseBlock());
+  scf::YieldOp::create(builder, loc, value);
+  return choice.getResult(0);
 }
 
 /// Whether ops that are available so have a frame at this position; null if
@@ -459,10 +556,11 @@ Value EntryBuilder::guardOf(const Availability &available) {
         arith::RemSIOp::create(builder, loc, shifted, index(available.stride)),
         index(0)));
   if (mode == Mode::flush) {
-    Value number = shifted;
-    if (available.stride > 1)
-      number = arith::DivSIOp::create(builder, loc, number,
-                                      index(available.stride));
+    // A frame of the first burst may be the first one that is some.
+    Value number = plus(times(over(shifted, available.stride), available.burst),
+                        -available.skip);
+    if (available.skip > 0)
+      number = arith::MaxSIOp::create(builder, loc, number, index(0));
     both(arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, number,
                                lengthOf(available)));
   }
@@ -488,8 +586,9 @@ void EntryBuilder::runGuarded(ArrayRef<Operation *> ops, Value guard) {
         analysis.get(output).kind == ValueTime::frames &&
         !llvm::is_contained(outputs, output)) {
       outputs.push_back(output);
+      const Availability &available = analysis.get(output).available;
       types.push_back(
-          withFrames(output.getType(), analysis.get(output).available.time, 1));
+          withFrames(output.getType(), available.time, available.burst));
     }
   if (types.empty())
     return; // nothing of it is needed
@@ -524,7 +623,6 @@ void EntryBuilder::runGuarded(ArrayRef<Operation *> ops, Value guard) {
 
 /// All ops with time, region by region.
 void EntryBuilder::runRegions() {
-  count = 1;
   SmallVector<Operation *> ops;
   for (Operation &op : sequence.getBody().front())
     if (analysis.getRule(&op))
@@ -564,33 +662,41 @@ void EntryBuilder::addStreamedOutputs() {
     Value value = time.available.lookahead < 0
                       ? delayed(output)
                       : mapping.lookup(output);
-    addResult(value, ssm::kOutputAttr, i);
+    addResult(moveToFront(value, time.available), ssm::kOutputAttr, i);
   }
 }
 
 /// Frames that are known before the first input is wait for it.
 Value EntryBuilder::delayed(Value output) {
   const Availability &available = analysis.get(output).available;
-  int64_t early = -available.lookahead, depth = analysis.getHistory(output);
+  const Arrival late = available.delivered();
+  int64_t depth = analysis.getHistory(output);
   if (mode == Mode::chunk)
     return slice(withHistory(output), available.time,
-                 builder.getIndexAttr(depth - early), inputFrames);
-  OpFoldResult from = builder.getIndexAttr(depth - 1 - early);
+                 builder.getIndexAttr(depth + late.framesWith(0) -
+                                      available.framesWith(0)),
+                 inputFrames / late.stride * late.burst);
+  Value history = nextStates[plan.histories.lookup(output)];
+  // Where it comes, the newest frame is always so many ahead.
+  OpFoldResult from = builder.getIndexAttr(
+      depth - available.framesWith(1) - late.skip);
   if (mode == Mode::flush) {
-    // The newest frame is the last one, or the one that comes now.
     Location loc = function.getLoc();
-    Value now = clockEntry(0);
-    Value newest = arith::MinSIOp::create(
-        builder, loc, arith::AddIOp::create(builder, loc, now, index(early)),
-        arith::SubIOp::create(builder, loc, lengthOf(available), index(1)));
-    Value age = arith::MaxSIOp::create(
-        builder, loc, arith::SubIOp::create(builder, loc, newest, now),
-        index(0));
-    from = arith::SubIOp::create(builder, loc, index(depth - 1), age)
-               .getResult();
+    Value first = plus(times(over(clockEntry(0), late.stride), late.burst),
+                       -late.skip);
+    Value place = plus(arith::SubIOp::create(builder, loc, first,
+                                             newestFrame(available)),
+                       depth - 1);
+    if (late.burst > 1) {
+      history = joinFrames(
+          builder, loc, available.time.dim,
+          {history, zeroFrames(builder, loc, history.getType(), available.time,
+                               late.burst - 1)});
+      depth += late.burst - 1;
+    }
+    from = clamp(place, 0, depth - late.burst);
   }
-  return slice(nextStates[plan.histories.lookup(output)], available.time, from,
-               1);
+  return slice(history, available.time, from, late.burst);
 }
 
 //===----------------------------------------------------------------------===//
@@ -640,7 +746,8 @@ func::FuncOp EntryBuilder::buildChunk(StringRef name, int64_t frames) {
       keepHistory(argument);
   for (Operation &op : sequence.getBody().front())
     if (analysis.getRule(&op)) {
-      count = frames / analysis.getAvailability(&op).stride;
+      const Availability &available = analysis.getAvailability(&op);
+      count = frames / available.stride * available.burst;
       runOp(&op);
     }
   if (takesBack())

@@ -39,8 +39,8 @@ public:
   void setState(unsigned index, mlir::Value value) override;
   mlir::Value getTail(unsigned operand) override;
   mlir::OpFoldResult getFirstFrame() override;
-  mlir::Value isBefore(unsigned operand) override;
-  mlir::Value isBehind(unsigned operand) override;
+  bool mayBeBefore(unsigned operand) override;
+  bool mayBeBehind(unsigned operand) override;
   mlir::Value getLength(unsigned operand) override;
 
   /// The frames number `index` and following of a value that depends on nothing
@@ -63,6 +63,9 @@ private:
   mlir::func::FuncOp finish();
 
   void runOp(mlir::Operation *op);
+  bool mayBePart(const Availability &available) const;
+  llvm::SmallVector<mlir::Value> buildPart(mlir::Operation *op);
+  mlir::Value moveToFront(mlir::Value value, const Availability &available);
   void runRegions();
   void runGuarded(llvm::ArrayRef<mlir::Operation *> ops, mlir::Value guard);
   mlir::Value guardOf(const Availability &available);
@@ -71,8 +74,8 @@ private:
   mlir::Value initialState(const StateSpec &state);
   void addStreamedOutputs();
   mlir::Value delayed(mlir::Value output);
-  mlir::OpFoldResult placeInFlush(unsigned operand, int64_t depth,
-                                  int64_t size);
+  mlir::Value newestFrame(const Availability &available);
+  mlir::Value sliceHistory(unsigned operand, int64_t size);
   mlir::Value buildMean(mlir::Operation *op);
 
   // EntryRollback.cpp
@@ -87,6 +90,10 @@ private:
   mlir::Value replayedFrames(unsigned operand);
 
   mlir::Value index(int64_t value);
+  mlir::Value plus(mlir::Value value, int64_t amount);
+  mlir::Value times(mlir::Value value, int64_t factor);
+  mlir::Value over(mlir::Value value, int64_t divisor);
+  mlir::Value clamp(mlir::Value value, int64_t low, int64_t high);
   mlir::Value clockEntry(unsigned number);
   mlir::OpFoldResult firstIndex(const Availability &available);
   mlir::Value lengthOf(const Availability &available);

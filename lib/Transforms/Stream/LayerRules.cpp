@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers that work row by row, and look-ups.
 
+#include "Bursts.h"
 #include "Rules.h"
 
+#include "itera/Dialect/SSM/Evaluate.h"
 #include "itera/Dialect/SSM/SSM.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 using namespace itera;
@@ -60,6 +63,35 @@ struct Moe : StreamingOpInterface::ExternalModel<Moe, ssm::MoeOp> {
   }
 };
 
+/// The shift that indices are of the numbers from 0 on, where they stop at the
+/// first and the last of `size` entries; none if they are something else.
+static std::optional<int64_t> shiftOf(Value indices, int64_t size) {
+  Operation *made = indices.getDefiningOp();
+  Attribute constant;
+  if (auto weight = dyn_cast_or_null<ssm::WeightOp>(made))
+    constant = weight.getValue();
+  else if (!made || !matchPattern(made, m_Constant(&constant)))
+    return std::nullopt;
+  std::optional<ssm::HostTensor> data = ssm::readAttribute(constant);
+  if (!data || data->type.getRank() != 1)
+    return std::nullopt;
+  SmallVector<int64_t> numbers = data->getInts();
+  for (int64_t &number : numbers)
+    number += number < 0 ? size : 0;
+  // Two neighbours that follow each other say how far.
+  int64_t shift = 0;
+  bool found = false;
+  for (int64_t i = 0, end = numbers.size(); i + 1 < end && !found; ++i)
+    if (numbers[i + 1] == numbers[i] + 1) {
+      found = true;
+      shift = numbers[i] - i;
+    }
+  for (auto [i, number] : llvm::enumerate(numbers))
+    if (number != std::clamp<int64_t>(i + shift, 0, size - 1))
+      return std::nullopt;
+  return found ? std::optional(shift) : std::nullopt;
+}
+
 struct Gather : StreamingOpInterface::ExternalModel<Gather, ssm::GatherOp> {
   LogicalResult inferTime(Operation *op,
                           ArrayRef<std::optional<TimeDim>> operands,
@@ -81,14 +113,47 @@ struct Gather : StreamingOpInterface::ExternalModel<Gather, ssm::GatherOp> {
     if (!operands[0])
       return failure();
     if (operands[0]->dim == dim) {
-      why = "picks time steps by number";
-      return failure();
+      int64_t size = tensorOf(gather.getData()).getDimSize(dim);
+      std::optional<int64_t> shift = shiftOf(gather.getIndices(), size);
+      if (!shift || !operands[0]->isWhole()) {
+        why = "picks time steps by number";
+        return failure();
+      }
+      rule.operands[0].time = operands[0];
+      rule.operands[0].window.offset = *shift;
+      rule.length.add = tensorOf(gather.getIndices()).getDimSize(0) - size;
+      rule.nearest = true;
+      rule.results[0] = framesAt(*operands[0]);
+      return success();
     }
     rule.operands[0].time = operands[0];
     rule.results[0] = framesAt(*operands[0]);
     if (operands[0]->dim > dim)
       rule.results[0].time.dim += indexRank - 1;
     return success();
+  }
+
+  SmallVector<Value> buildFrames(Operation *op, const TimeRule &rule,
+                                 FrameBuilder &frames) const {
+    if (!rule.nearest)
+      return buildResized(op, rule, frames);
+    // The frames at hand are those that the indices name, but for repetitions
+    // of the first one that come before it. Those are put there later.
+    OpBuilder &b = frames.builder;
+    int64_t count = frames.getFrameCount(),
+            front = frames.isFirst() ? -rule.operands[0].window.offset : 0;
+    const TimeDim &time = rule.results[0].time;
+    if (front <= 0)
+      return {frames.getFrames(0)};
+    Type type = op->getResult(0).getType();
+    if (front >= count)
+      return {zeroFrames(b, op->getLoc(), type, time, count)};
+    Value known = frames.getFrames(0);
+    SmallVector<Value> parts(
+        front, sliceFrames(b, op->getLoc(), known, time.dim,
+                           b.getIndexAttr(0), 1));
+    parts.push_back(known);
+    return {joinFrames(b, op->getLoc(), time.dim, parts)};
   }
 };
 

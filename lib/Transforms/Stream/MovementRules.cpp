@@ -5,6 +5,7 @@
 #include "Rules.h"
 
 #include "itera/Dialect/SSM/SSM.h"
+#include "itera/Dialect/SSM/SliceCut.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
@@ -83,6 +84,10 @@ struct ExtractSlice
       // All but `offset` frames in front and what is left behind.
       int64_t behind = cut.length - cut.offset - (cut.size - 1) * cut.stride - 1;
       int64_t left = behind / cut.stride * cut.stride;
+      if (auto known = op->getAttrOfType<DenseI64ArrayAttr>(ssm::kCutAttr))
+        if (known.size() > cut.dim && known[cut.dim] >= 0 &&
+            known[cut.dim] <= behind && known[cut.dim] > behind - cut.stride)
+          left = known[cut.dim];
       rule.length = {cut.stride - 1 - cut.offset - left, cut.stride, 1};
     }
     rule.results[0] = framesAt(time);

@@ -2,6 +2,7 @@
 // Frames in front of a sequence: those are known before the first input is,
 // so they are the first contents of a history. And convolutions.
 
+#include "Bursts.h"
 #include "Rules.h"
 
 #include "itera/Dialect/SSM/SSM.h"
@@ -13,43 +14,63 @@
 using namespace mlir;
 using namespace itera;
 
-static Value sliceFrames(OpBuilder &b, Location loc, Value value, int64_t dim,
-                         OpFoldResult first, int64_t count) {
-  RankedTensorType type = withFrames(value.getType(), {dim, 1, 1}, count);
-  if (type == value.getType())
-    return value;
-  SmallVector<OpFoldResult> offsets(type.getRank(), b.getIndexAttr(0)), sizes,
-      strides(type.getRank(), b.getIndexAttr(1));
-  offsets[dim] = first;
-  for (int64_t size : type.getShape())
-    sizes.push_back(b.getIndexAttr(size));
-  return tensor::ExtractSliceOp::create(b, loc, type, value, offsets, sizes,
-                                        strides);
-}
-
-/// `inside`, or where the new frame is before or behind the frames of an operand
-/// what these functions make of the frame's number.
-static Value choose(FrameBuilder &frames, Location loc, unsigned operand,
-                    Value inside, llvm::function_ref<Value(Value)> before,
+/// `inside`, or for those new frames that are before or behind the frames of an
+/// operand what these functions make of the frame's number. Without `behind`
+/// none of them is.
+static Value choose(FrameBuilder &frames, const TimeRule &rule,
+                    unsigned operand, Value inside,
+                    llvm::function_ref<Value(Value)> before,
                     llvm::function_ref<Value(Value)> behind) {
   OpBuilder &b = frames.builder;
-  auto either = [&](Value condition, llvm::function_ref<Value(Value)> make,
-                    Value otherwise) -> Value {
-    if (!condition)
-      return otherwise;
-    Value number =
-        getValueOrCreateConstantIndexOp(b, loc, frames.getFirstFrame());
+  Location loc = inside.getLoc();
+  bool front = frames.mayBeBefore(operand),
+       back = behind && frames.mayBeBehind(operand);
+  if (!front && !back)
+    return inside;
+  auto index = [&](int64_t value) -> Value {
+    return arith::ConstantIndexOp::create(b, loc, value);
+  };
+  int64_t count = frames.getFrameCount(), dim = rule.results[0].time.dim;
+  Value number = getValueOrCreateConstantIndexOp(b, loc, frames.getFirstFrame());
+  // The first new frame's place in the operand.
+  Value place = arith::AddIOp::create(
+      b, loc, number, index(rule.operands[operand].window.offset));
+  auto replace = [&](Value from, Value to,
+                     llvm::function_ref<Value(Value)> make) {
+    inside = replaceFrames(b, loc, inside, dim, from, to, [&](Value k) {
+      return make(arith::AddIOp::create(b, loc, number, k));
+    });
+  };
+  auto either = [&](arith::CmpIPredicate predicate, Value bound,
+                    llvm::function_ref<Value(Value)> make) {
+    Value condition = arith::CmpIOp::create(b, loc, predicate, place, bound);
     auto choice = scf::IfOp::create(b, loc, inside.getType(), condition, true);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToEnd(choice.thenBlock());
-    Value made = make(number);
-    scf::YieldOp::create(b, loc, made);
+    scf::YieldOp::create(b, loc, make(number));
     b.setInsertionPointToEnd(choice.elseBlock());
-    scf::YieldOp::create(b, loc, otherwise);
-    return choice.getResult(0);
+    scf::YieldOp::create(b, loc, inside);
+    inside = choice.getResult(0);
   };
-  return either(frames.isBefore(operand), before,
-                either(frames.isBehind(operand), behind, inside));
+  if (back) {
+    Value length = frames.getLength(operand);
+    if (count == 1)
+      either(arith::CmpIPredicate::sge, length, behind);
+    else
+      replace(clampIndex(b, loc, arith::SubIOp::create(b, loc, length, place),
+                         0, count),
+              index(count), behind);
+  }
+  if (front) {
+    if (count == 1)
+      either(arith::CmpIPredicate::slt, index(0), before);
+    else
+      replace(index(0),
+              clampIndex(b, loc, arith::SubIOp::create(b, loc, index(0), place),
+                         0, count),
+              before);
+  }
+  return inside;
 }
 
 namespace {
@@ -105,9 +126,11 @@ struct Pad : StreamingOpInterface::ExternalModel<Pad, tensor::PadOp> {
       source = tensor::PadOp::create(b, loc, type, source, low, high, scalar);
     auto padding = [&](Value) -> Value {
       return arith::ConstantOp::create(
-          b, loc, DenseElementsAttr::get(type, Attribute(value.getValue())));
+          b, loc,
+          DenseElementsAttr::get(withFrames(type, time, 1),
+                                 Attribute(value.getValue())));
     };
-    return {choose(frames, loc, 0, source, padding, padding)};
+    return {choose(frames, rule, 0, source, padding, padding)};
   }
 };
 
@@ -169,19 +192,16 @@ struct Concat : StreamingOpInterface::ExternalModel<Concat, tensor::ConcatOp> {
       }
       if (left > 0)
         parts.push_back(frames.getFrames(streamed));
-      return {joined(b, loc, parts, time.dim)};
+      return {joinFrames(b, loc, time.dim, parts)};
     }
     // One frame of those at one side, by its number among them.
     auto pick = [&](OperandRange side, Value number) -> Value {
       SmallVector<Value> parts;
       for (Value operand : side)
         parts.push_back(frames.getInvariant(operand));
-      Value all = joined(b, loc, parts, time.dim);
-      Value last = arith::ConstantIndexOp::create(
-          b, loc, tensorOf(all).getDimSize(time.dim) - 1);
-      Value zero = arith::ConstantIndexOp::create(b, loc, 0);
-      number = arith::MinSIOp::create(b, loc, number, last);
-      number = arith::MaxSIOp::create(b, loc, number, zero);
+      Value all = joinFrames(b, loc, time.dim, parts);
+      number = clampIndex(b, loc, number, 0,
+                          tensorOf(all).getDimSize(time.dim) - 1);
       return sliceFrames(b, loc, all, time.dim, number, 1);
     };
     auto isSide = [&](OperandRange side) {
@@ -200,17 +220,9 @@ struct Concat : StreamingOpInterface::ExternalModel<Concat, tensor::ConcatOp> {
           arith::ConstantIndexOp::create(b, loc, -offset));
       return pick(back, arith::SubIOp::create(b, loc, number, first));
     };
-    auto same = [&](Value) { return inside; };
     if (isSide(back))
-      return {choose(frames, loc, streamed, inside, before, behind)};
-    return {choose(frames, loc, streamed, inside, before, same)};
-  }
-
-  static Value joined(OpBuilder &b, Location loc, ArrayRef<Value> parts,
-                      int64_t dim) {
-    return parts.size() == 1
-               ? parts.front()
-               : Value(tensor::ConcatOp::create(b, loc, dim, parts));
+      return {choose(frames, rule, streamed, inside, before, behind)};
+    return {choose(frames, rule, streamed, inside, before, nullptr)};
   }
 };
 

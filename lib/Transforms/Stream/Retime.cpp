@@ -53,19 +53,23 @@ private:
 int64_t Retiming::getSlack(Operation *op) const {
   const TimeRule *rule = analysis.getRule(op);
   if (!rule || op->getBlock() != &body ||
-      analysis.getAvailability(op).lookahead < 0)
+      analysis.getAvailability(op).lookahead < 0 ||
+      analysis.getAvailability(op).burst != 1)
     return 0;
   std::optional<int64_t> slack;
   for (auto [time, result] : llvm::zip(rule->results, op->getResults())) {
-    if (time.kind != TimeResult::frames)
+    if (time.kind != TimeResult::frames || analysis.get(result).repeatedAt)
       return 0;
     for (OpOperand &use : result.getUses()) {
       const TimeRule *reader = analysis.getRule(use.getOwner());
-      if (!reader || reader->tail)
+      if (!reader || reader->tail || reader->nearest ||
+          analysis.getAvailability(use.getOwner()).burst != 1)
         return 0;
       unsigned k = use.getOperandNumber();
-      int64_t newest = analysis.getAge(use.getOwner(), k) -
-                       (reader->operands[k].window.window - 1);
+      StreamAnalysis::Age age = analysis.getAge(use.getOwner(), k);
+      if (!age.isAlways)
+        return 0;
+      int64_t newest = age.most - (reader->operands[k].window.window - 1);
       slack = std::min(slack.value_or(newest), newest);
     }
   }
@@ -78,7 +82,8 @@ int64_t Retiming::getDepth(Value value) const {
   for (OpOperand &use : value.getUses())
     if (analysis.getRule(use.getOwner()))
       depth = std::max(depth,
-                       analysis.getAge(use.getOwner(), use.getOperandNumber()));
+                       analysis.getAge(use.getOwner(), use.getOperandNumber())
+                           .most);
   return depth;
 }
 

@@ -140,8 +140,7 @@ LogicalResult RowAnalysis::visit(Operation *op) {
        llvm::zip(rule.operands, dims, op->getOperands())) {
     if (!operand.time)
       continue;
-    if (operand.window.stride != 1 || operand.window.offset != 0 ||
-        operand.window.window != 1)
+    if (!operand.window.isFrame())
       return fail(op, "mixes the rows of a batch");
     if (!known && !isFirstValue(op, value) &&
         !isSameInAllRows(value, *operand.time))

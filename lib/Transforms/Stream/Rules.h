@@ -37,6 +37,10 @@ commonTime(llvm::ArrayRef<std::optional<TimeDim>> operands, std::string &why) {
   return common;
 }
 
+/// Says of results whose frames are outermost, but of several entries, that
+/// each entry is a frame: what is inside of one comes after it in time.
+void splitFrames(TimeRule &rule);
+
 void registerElementwiseRules(mlir::DialectRegistry &registry);
 void registerLinalgRules(mlir::DialectRegistry &registry);
 void registerMovementRules(mlir::DialectRegistry &registry);

@@ -2,6 +2,7 @@
 
 #include "StreamAnalysis.h"
 
+#include "Rules.h"
 #include "itera/Dialect/SSM/SSM.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -14,23 +15,6 @@
 
 using namespace mlir;
 using namespace itera;
-
-/// Adds a step to a length, where the two can be written as one.
-static void addStep(SmallVector<CountStep> &length, const CountStep &step) {
-  if (step.isIdentity())
-    return;
-  // floor((floor((n + a) / d) + b) / e) = floor((n + a + b*d) / (d*e)), where
-  // nothing is clamped or multiplied in between.
-  if (!length.empty() && length.back().multiply == 1) {
-    CountStep &last = length.back();
-    last = {last.add + step.add * last.divide, last.divide * step.divide,
-            step.multiply};
-    if (last.isIdentity())
-      length.pop_back();
-    return;
-  }
-  length.push_back(step);
-}
 
 LogicalResult StreamAnalysis::fail(Operation *op, const Twine &why) {
   problem.op = op;
@@ -82,28 +66,19 @@ LogicalResult StreamAnalysis::run(ArrayRef<std::optional<TimeDim>> inputs) {
     if (!value.time.isWhole())
       return fail(output.getDefiningOp(),
                   "gives an output whose time is a part of a dimension");
+    const Arrival late = value.delivered();
+    if (std::optional<int64_t> first = get(output).repeatedAt;
+        first && late.lookahead < *first)
+      return fail(output.getDefiningOp(),
+                  "gives an output frames that repeat its first one, before "
+                  "that");
     if (value.lookahead >= 0)
       continue;
     // Frames that are known before the first input wait for it.
-    if (value.stride != 1)
-      return fail(output.getDefiningOp(),
-                  "gives an output frames before its first input");
     int64_t &depth = history[output];
-    depth = std::max(depth, 1 - value.lookahead);
+    depth = std::max(depth, value.framesWith(1) + late.skip);
   }
   return keepForRollback();
-}
-
-/// The least look-ahead with which a value never has more frames than a
-/// sequence of as many inputs would: floor((t - 1 - f) / s) + 1 <= L(t).
-static std::optional<int64_t> leastLookahead(const Availability &value) {
-  if (value.length.empty())
-    return value.stride == 1 ? std::optional<int64_t>(0) : std::nullopt;
-  const CountStep &step = value.length.front();
-  if (value.length.size() > 1 || step.multiply != 1 ||
-      step.divide != value.stride)
-    return std::nullopt;
-  return value.stride - 1 - step.add;
 }
 
 /// What the whole stream has to wait for, at its beginning and at its end.
@@ -114,24 +89,31 @@ LogicalResult StreamAnalysis::findRates() {
     if (it == available.end())
       continue;
     const Availability &value = it->second;
-    int64_t lookahead = std::max<int64_t>(value.lookahead, 0);
-    warmup = std::max(warmup, lookahead);
+    // A first burst that lacks frames is like none.
+    for (const Arrival &arrival : {Arrival(value), value.delivered()})
+      warmup = std::max(warmup, arrival.lookahead +
+                                    (arrival.startsWithPart() ? arrival.stride
+                                                              : 0));
     // Strides are products of small numbers: their common multiple is one.
     alignment = std::lcm(alignment, value.stride);
-    // Frame L(T) - 1 comes at s * (L(T) - 1) + f, and L(T) <= (T + a) / s. An
-    // output's frames do not come before the first input.
-    int64_t add = value.length.empty() ? 0 : value.length.front().add;
-    auto flushFor = [&](int64_t lookahead) {
-      flushFrames = std::max(flushFrames, add - value.stride + lookahead + 1);
-    };
-    for (Value result : op.getResults())
-      if (llvm::is_contained(end->getOperands(), result) &&
-          get(result).kind == ValueTime::frames)
-        flushFor(lookahead);
-      else if (get(result).kind == ValueTime::atEnd)
-        flushFor(value.lookahead);
     constexpr int64_t kMost = 1 << 20;
-    if (alignment > kMost || warmup > kMost || flushFrames > kMost)
+    if (alignment > kMost || warmup > kMost ||
+        inputsToSettle(value.length) > kMost)
+      return fail(&op, "needs more frames than a stream can hold back");
+    for (Value result : op.getResults()) {
+      const ValueTime &time = get(result);
+      // An output's frames do not come before the first input.
+      if (time.kind == ValueTime::atEnd)
+        flushFrames =
+            std::max(flushFrames, framesBehindEnd(value, value.length));
+      else if (llvm::is_contained(end->getOperands(), result))
+        flushFrames = std::max(
+            flushFrames, framesBehindEnd(value.delivered(), value.length));
+      // What is repeated at one position is known from the next one on.
+      if (time.repeatedAt)
+        warmup = std::max(warmup, *time.repeatedAt + 1);
+    }
+    if (flushFrames > kMost)
       return fail(&op, "needs more frames than a stream can hold back");
   }
   warmup = llvm::divideCeil(warmup, alignment) * alignment;
@@ -140,10 +122,10 @@ LogicalResult StreamAnalysis::findRates() {
 
 bool StreamAnalysis::comeTogether(const Availability &a,
                                   const Availability &b) const {
-  if (flushFrames == 0 && comesAlways(a) && comesAlways(b))
-    return true;
-  return a.stride == b.stride && a.lookahead == b.lookahead &&
-         (flushFrames == 0 || a.length == b.length);
+  // Without an end to wait for, what comes always is one.
+  if (flushFrames == 0)
+    return a == b || (comesAlways(a) && comesAlways(b));
+  return a == b && a.length == b.length;
 }
 
 /// Puts ops whose frames come together one after the other, as far as they do
@@ -240,49 +222,122 @@ unsigned StreamAnalysis::getRegion(Value value) const {
   return op ? getRegion(op) : 0;
 }
 
-int64_t StreamAnalysis::getAge(Operation *op, unsigned operand) const {
+StreamAnalysis::Age StreamAnalysis::getAge(Operation *op,
+                                           unsigned operand) const {
   const Availability &in = get(op->getOperand(operand)).available;
   const Availability &out = getAvailability(op);
-  return floorDiv(out.lookahead - in.lookahead, in.stride) -
-         getRule(op)->operands[operand].window.offset;
+  const TimeWindow &window = getRule(op)->operands[operand].window;
+  Age age;
+  // The next bursts, up to where the operand's are as they were.
+  int64_t bursts = std::lcm(in.stride, out.stride) / out.stride;
+  for (int64_t k = 0; k < bursts; ++k) {
+    int64_t first = window.firstFor(k * out.burst - out.skip),
+            newest = in.framesWith(k * out.stride + out.lookahead + 1) - 1;
+    age.isAlways &= k == 0 || newest - first == age.most;
+    age.most = k == 0 ? newest - first : std::max(age.most, newest - first);
+  }
+  return age;
 }
 
 /// The stride, look-ahead and length of the results of `op`.
 LogicalResult StreamAnalysis::meet(Operation *op, const TimeRule &rule,
                                    Availability &result) {
-  bool first = true;
+  /// What an operand lets the op have, as if it were the only one.
+  struct Side {
+    const Availability *in;
+    const TimeWindow *window;
+    int64_t frames, inputs; // so many more frames with so many more inputs
+  };
+  SmallVector<Side> sides;
   for (auto [k, operand] : llvm::enumerate(rule.operands)) {
     const ValueTime &value = get(op->getOperand(k));
     if (value.kind != ValueTime::frames)
       continue;
     const Availability &in = value.available;
-    const TimeWindow &window = operand.window;
-    Availability one;
-    one.stride = in.stride * window.stride;
-    one.lookahead =
-        in.lookahead + in.stride * (window.offset + window.window - 1);
-    one.length = in.length;
-    addStep(one.length, rule.length);
-    std::optional<int64_t> least = leastLookahead(one);
-    if (!least)
-      return fail(op, "has frames at a rate that the number of inputs does "
-                      "not divide into");
-    one.lookahead = std::max(one.lookahead, *least);
-    if (first) {
-      result = one;
-      first = false;
-      continue;
+    Side side = {&in, &operand.window, in.burst * operand.window.repeat,
+                 in.stride * operand.window.stride};
+    int64_t common = std::gcd(side.frames, side.inputs);
+    side.frames /= common;
+    side.inputs /= common;
+    FrameCount length = in.length;
+    addStep(length, rule.length);
+    if (sides.empty()) {
+      result.length = length;
+    } else if (side.frames != sides[0].frames ||
+               side.inputs != sides[0].inputs) {
+      auto rate = [](const Side &side) {
+        return (side.frames == 1 ? "one" : std::to_string(side.frames)) +
+               " every " + std::to_string(side.inputs);
+      };
+      return fail(op, "joins frames at two rates, " + rate(sides[0]) + " and " +
+                          rate(side) + " frames of the input");
+    } else if (std::optional<FrameCount> smaller =
+                   smallerCount(result.length, length)) {
+      result.length = *smaller;
+    } else {
+      return fail(op, "joins sequences of which now the one and now the other "
+                      "is longer");
     }
-    if (one.stride != result.stride)
-      return fail(op, "joins frames at two rates, one every " +
-                          Twine(result.stride) + " and one every " +
-                          Twine(one.stride) + " frames of the input");
-    if (one.length != result.length)
-      return fail(op, "joins sequences whose lengths differ by more than this "
-                      "file's length shows");
-    result.lookahead = std::max(result.lookahead, one.lookahead);
+    sides.push_back(side);
   }
+  // A frame waits for what it needs, and until it is known to be one.
+  auto inputOf = [&](int64_t j) {
+    int64_t latest = inputsFor(result.length, j + 1) - 1;
+    for (const Side &side : sides)
+      latest = std::max(latest, side.in->inputOf(side.window->firstFor(j) +
+                                                 side.window->window - 1));
+    return latest;
+  };
+  int64_t period = periodInFrames(result.length);
+  for (const Side &side : sides)
+    period = std::lcm(period, side.in->burst * side.window->repeat);
+  // And of a whole number of inputs.
+  period = std::lcm(period, sides[0].frames);
+  constexpr int64_t kLongest = 1 << 16;
+  std::optional<Arrival> arrival =
+      period > kLongest ? std::nullopt : fitArrival(inputOf, period);
+  if (!arrival)
+    return fail(op, "has frames at a rate that the number of inputs does not "
+                    "divide into");
+  static_cast<Arrival &>(result) = *arrival;
   return success();
+}
+
+/// Whether the frames of a result that come before those of its operands do are
+/// equal to the first that does not.
+LogicalResult
+StreamAnalysis::meetRepeated(Operation *op, const TimeRule &rule,
+                             const Availability &available,
+                             std::optional<int64_t> &repeatedAt) {
+  bool samePlace = true;
+  for (auto [operand, value] : llvm::zip(rule.operands, op->getOperands())) {
+    const ValueTime &time = get(value);
+    if (time.repeatedAt)
+      repeatedAt = std::max(repeatedAt.value_or(INT64_MIN), *time.repeatedAt);
+    if (operand.time)
+      samePlace &= operand.window.isFrame() &&
+                   (time.kind == ValueTime::frames
+                        ? bool(time.repeatedAt)
+                        : bool(repeatConstant(value, *operand.time, 1)));
+  }
+  if (rule.nearest && rule.operands[0].window.offset < 0) {
+    const Availability &in = get(op->getOperand(0)).available;
+    if (repeatedAt || in.burst != 1)
+      return fail(op, "repeats a frame that may be one of several");
+    // What is known before the first input needs no waiting for.
+    if (in.lookahead >= 0)
+      repeatedAt = in.lookahead;
+    return success();
+  }
+  if (!repeatedAt || available.lookahead >= *repeatedAt) {
+    repeatedAt = std::nullopt;
+    return success();
+  }
+  if (samePlace && available.burst == 1 &&
+      cast<StreamingOpInterface>(op).getCarriedStates(rule).empty())
+    return success();
+  return fail(op, "needs the frames in front of a sequence, which repeat its "
+                  "first one, before that");
 }
 
 LogicalResult StreamAnalysis::visit(Operation *op) {
@@ -324,14 +379,16 @@ LogicalResult StreamAnalysis::visit(Operation *op) {
   std::string why;
   if (failed(streaming.inferTime(times, rule, why)))
     return fail(op, why);
+  splitFrames(rule);
   Availability result;
-  if (failed(meet(op, rule, result)))
+  std::optional<int64_t> repeatedAt;
+  if (failed(meet(op, rule, result)) ||
+      failed(meetRepeated(op, rule, result, repeatedAt)))
     return failure();
   for (auto [operand, value] : llvm::zip(rule.operands, op->getOperands())) {
     if (get(value).kind == ValueTime::frames || !operand.time)
       continue;
-    if (operand.window.stride != 1 || operand.window.offset != 0 ||
-        operand.window.window != 1)
+    if (!operand.window.isFrame())
       return fail(op, "moves a constant in time");
     if (failed(demand(op, value, *operand.time, result)))
       return failure();
@@ -347,6 +404,7 @@ LogicalResult StreamAnalysis::visit(Operation *op) {
     known.available = result;
     known.available.time = time.time;
     known.available.wholeLength = timeLength(value, time.time);
+    known.repeatedAt = repeatedAt;
   }
   available[op] = std::move(result);
   rules[op] = std::move(rule);
@@ -398,9 +456,18 @@ LogicalResult itera::traceBack(Operation *op, unsigned result,
         operands[k] = candidate;
         rule = TimeRule();
         std::string why;
-        if (succeeded(streaming.inferTime(operands, rule, why)) &&
-            rule.results[result].kind == TimeResult::frames &&
-            rule.results[result].time == time)
+        if (failed(streaming.inferTime(operands, rule, why)))
+          continue;
+        splitFrames(rule);
+        // A dimension of size 1 becomes whatever it is merged with.
+        if (rule.operands[k].window.repeat > 1 && type.getDimSize(dim) == 1)
+          continue;
+        if (rule.results[result].kind == TimeResult::frames &&
+            rule.results[result].time == time &&
+            llvm::all_of(rule.operands, [](const TimeOperand &operand) {
+              return operand.window.keepsPlace();
+            }) &&
+            streaming.getCarriedStates(rule).empty())
           return success();
       }
     }
@@ -413,7 +480,8 @@ LogicalResult itera::traceBack(Operation *op, unsigned result,
 /// by frame along `time` for a result that is available as `by` says.
 LogicalResult StreamAnalysis::demand(Operation *user, Value value,
                                      const TimeDim &time,
-                                     const Availability &by) {
+                                     const Availability &by,
+                                     const TimeWindow &per) {
   if (repeatConstant(value, time, 1))
     return success();
   Operation *op = value.getDefiningOp();
@@ -423,8 +491,8 @@ LogicalResult StreamAnalysis::demand(Operation *user, Value value,
     if (!time.isWhole())
       return fail(user, "reads a constant along a part of a dimension");
     // The most inputs for which a whole stream has no more frames than it.
-    CountStep step = by.length.empty() ? CountStep() : by.length.front();
-    int64_t end = step.divide * (timeLength(value, time) + 1) - 1 - step.add;
+    int64_t end = inputsWithin(
+        by.length, timeLength(value, time) / per.stride * per.repeat);
     maxFrames = std::min(maxFrames.value_or(end), end);
     return success();
   }
@@ -434,19 +502,29 @@ LogicalResult StreamAnalysis::demand(Operation *user, Value value,
     return fail(user, op ? "needs every time step of a value that has no frames"
                          : "needs an input of the same length as its others, "
                            "but that input was not given a time dimension");
-  for (auto [operand, source] : llvm::zip(rule.operands, op->getOperands()))
-    if (operand.time && failed(demand(user, source, *operand.time, by)))
+  for (auto [operand, source] : llvm::zip(rule.operands, op->getOperands())) {
+    if (!operand.time)
+      continue;
+    TimeWindow all = per;
+    all.stride *= operand.window.stride;
+    all.repeat *= operand.window.repeat;
+    int64_t common = std::gcd(all.stride, all.repeat);
+    all.stride /= common;
+    all.repeat /= common;
+    if (by.burst % all.repeat != 0 || by.skip % all.repeat != 0)
+      return fail(user, "reads parts of a constant's frames");
+    if (failed(demand(user, source, *operand.time, by, all)))
       return failure();
+  }
   return success();
 }
 
 int64_t StreamAnalysis::getOffset(Operation *op, unsigned operand) const {
   const TimeRule &rule = *getRule(op);
   const Availability &in = get(op->getOperand(operand)).available;
-  const TimeWindow &window = rule.operands[operand].window;
-  const Availability &out = getAvailability(op);
-  return floorDiv(in.lookahead, in.stride) -
-         window.stride * floorDiv(out.lookahead, out.stride) + window.offset;
+  return rule.operands[operand].window.firstFor(
+             getAvailability(op).framesWith(0)) -
+         in.framesWith(0);
 }
 
 LogicalResult StreamAnalysis::needHistories(Operation *op) {
@@ -454,12 +532,17 @@ LogicalResult StreamAnalysis::needHistories(Operation *op) {
     if (get(value).kind != ValueTime::frames)
       continue;
     int64_t &depth = history[value];
+    int64_t newest = get(value).available.burst;
     if (getRule(op)->tail)
-      depth = std::max(depth, getRule(op)->operands[k].window.window);
+      // The last burst may have more than the last frame.
+      depth = std::max(depth,
+                       getRule(op)->operands[k].window.window + newest - 1);
     else
-      // From another region its newest frame, too, is history.
-      depth = std::max({depth, -getOffset(op, k),
-                        getAge(op, k) + (getRegion(op) != getRegion(value))});
+      // From another region its newest frames, too, are history.
+      depth = std::max(
+          {depth, -getOffset(op, k),
+           getAge(op, k).most + 1 -
+               (getRegion(op) == getRegion(value) ? newest : 0)});
     if (depth > 0 && !get(value).available.time.isWhole())
       return fail(op, "needs earlier frames of a dimension that time is a part "
                       "of");
@@ -480,6 +563,15 @@ LogicalResult StreamAnalysis::keepForRollback() {
   neededHistory = history;
   if (rollback == 0)
     return success();
+  for (Operation &op : sequence.getBody().front().without_terminator()) {
+    if (!getRule(&op))
+      continue;
+    if (getAvailability(&op).burst != 1)
+      return fail(&op, "cannot take frames back: it has several at a time");
+    for (Value result : op.getResults())
+      if (get(result).repeatedAt)
+        return fail(&op, "cannot take frames back: it repeats the first one");
+  }
   for (auto &[value, depth] : history)
     if (depth > 0)
       depth += llvm::divideCeil(rollback, get(value).available.stride);

@@ -9,6 +9,9 @@
 //   frame j needs q*j + o ... + w - 1   s = q * s', f = f' + s' * (o + w - 1)
 //   several operands                    s must agree, f is the largest
 //
+// Where a frame becomes several, by a reshape, frames come in bursts: see
+// Arrival.h. There s*j is s*floor((j + c) / m), for bursts of m frames.
+//
 // A negative f means that frames are known before the first input is: padding.
 // After t inputs a value has had floor((t - 1 - f) / s) + 1 frames. These must
 // not be more than a sequence that ends there has, for a frame may not be given
@@ -22,35 +25,21 @@
 #ifndef ITERA_LIB_TRANSFORMS_STREAM_STREAMANALYSIS_H
 #define ITERA_LIB_TRANSFORMS_STREAM_STREAMANALYSIS_H
 
-#include "itera/Transforms/Stream/Streaming.h"
+#include "Arrival.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/DenseMap.h"
 
 namespace itera {
 
-/// floor(a / b) for b > 0.
-inline int64_t floorDiv(int64_t a, int64_t b) {
-  return a / b - (a % b != 0 && a < 0);
-}
-
 /// The time of a value.
-struct Availability {
+struct Availability : Arrival {
   TimeDim time;
-  int64_t stride = 1, lookahead = 0;
   /// Of the look-ahead, what only waits for others that need more.
   int64_t waits = 0;
-  /// The look-ahead without that.
-  int64_t leastLookahead() const { return lookahead - waits; }
   /// Number of frames in the whole-sequence graph.
   int64_t wholeLength = 0;
-  /// Number of frames for T inputs, as steps that apply one after the other.
-  llvm::SmallVector<CountStep> length;
-
-  /// Frames that are known after `inputs` input frames.
-  int64_t framesAfter(int64_t inputs) const {
-    return std::max<int64_t>(
-        0, floorDiv(inputs - 1 - lookahead, stride) + 1);
-  }
+  /// Number of frames for T inputs.
+  FrameCount length;
 };
 
 /// What a value of the whole-sequence graph is to streaming.
@@ -62,6 +51,9 @@ struct ValueTime {
     atEnd     // is known when the last frame is
   } kind = constant;
   Availability available; // of frames
+  /// Where set, the frames before the one that comes with this input are equal
+  /// to it: the first frame of a sequence, repeated in front of it.
+  std::optional<int64_t> repeatedAt;
 };
 
 /// Why a model cannot stream.
@@ -117,8 +109,13 @@ public:
     return available.stride == 1 && available.lookahead <= 0;
   }
   /// How many frames before the newest one of the operand, at a position where
-  /// `op` has a frame, that frame's first one is.
-  int64_t getAge(mlir::Operation *op, unsigned operand) const;
+  /// `op` has frames, the first one is that they need: the most, and whether it
+  /// is always that.
+  struct Age {
+    int64_t most = 0;
+    bool isAlways = true;
+  };
+  Age getAge(mlir::Operation *op, unsigned operand) const;
 
   /// Has the frames of `op` come so many of them later.
   void delay(mlir::Operation *op, int64_t frames);
@@ -132,8 +129,12 @@ private:
   mlir::LogicalResult visit(mlir::Operation *op);
   mlir::LogicalResult meet(mlir::Operation *op, const TimeRule &rule,
                            Availability &result);
+  mlir::LogicalResult meetRepeated(mlir::Operation *op, const TimeRule &rule,
+                                   const Availability &available,
+                                   std::optional<int64_t> &repeatedAt);
   mlir::LogicalResult demand(mlir::Operation *user, mlir::Value value,
-                             const TimeDim &time, const Availability &by);
+                             const TimeDim &time, const Availability &by,
+                             const TimeWindow &per = {});
   mlir::LogicalResult fail(mlir::Operation *op, const llvm::Twine &why);
   mlir::LogicalResult needHistories(mlir::Operation *op);
   mlir::LogicalResult keepForRollback();

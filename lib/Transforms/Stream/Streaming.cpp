@@ -31,6 +31,18 @@ SmallVector<Value> itera::buildResized(Operation *op, const TimeRule &rule,
   return SmallVector<Value>(copy->getResults());
 }
 
+void itera::splitFrames(TimeRule &rule) {
+  int64_t entries = 1;
+  for (TimeResult &result : rule.results)
+    if (result.kind == TimeResult::frames && result.time.outer == 1) {
+      entries = std::max(entries, result.time.inner);
+      result.time.inner = 1;
+    }
+  for (TimeOperand &operand : rule.operands)
+    operand.window.repeat *= entries;
+  rule.length.multiply *= entries;
+}
+
 void itera::registerStreamingRules(DialectRegistry &registry) {
   registerElementwiseRules(registry);
   registerLinalgRules(registry);

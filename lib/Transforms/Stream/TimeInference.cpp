@@ -72,7 +72,12 @@ private:
         times[k] = known.time;
         TimeRule rule;
         std::string why;
-        if (succeeded(streaming.inferTime(times, rule, why)))
+        if (failed(streaming.inferTime(times, rule, why)))
+          continue;
+        splitFrames(rule);
+        // A dimension of size 1 becomes whatever it is merged with.
+        if (rule.operands[k].window.repeat == 1 ||
+            tensorOf(operand).getDimSize(known.time.dim) > 1)
           unite(op, known.number, rule);
       }
       times[k] = std::nullopt;

@@ -127,9 +127,9 @@ typedef struct itera_chunk {
  * product of the dimensions before time, and writes output i's frames number
  * counts[i](position) up to counts[i](position + frames), again dense; but not
  * more than totals[i](length) once the length is known. counts[i](0) is 0: what
- * needs no input comes with the first frame. The buffer that an entry for one
- * frame gets for an output has room for the most frames that one frame can
- * bring, even where fewer count or none; only those that count are kept.
+ * needs no input comes with the first frame. An entry for one frame always
+ * writes the most frames of an output that one frame can bring, and of these
+ * the first ones, as many as count, are kept.
  *
  * A chunk of more than one frame may run only at a position that is a multiple
  * of `alignment` and at least `warmup`; then it delivers, for each output,

@@ -28,9 +28,19 @@ struct TimeDim {
   bool isWhole() const { return outer == 1 && inner == 1; }
 };
 
-/// Which frames of an operand frame j of a result needs.
+/// Which frames of an operand frame j of a result needs: `window` of them, the
+/// first one of which is stride * floor(j / repeat) + offset.
 struct TimeWindow {
-  int64_t stride = 1, offset = 0, window = 1;
+  int64_t stride = 1, offset = 0, window = 1, repeat = 1;
+
+  int64_t firstFor(int64_t j) const {
+    int64_t place = j / repeat - (j % repeat != 0 && j < 0);
+    return stride * place + offset;
+  }
+  /// Frame j and no other one.
+  bool isFrame() const { return keepsPlace() && window == 1 && repeat == 1; }
+  /// A result's frames take up the place in time that the operand's do.
+  bool keepsPlace() const { return offset == 0 && window == stride; }
 };
 
 struct TimeOperand {
@@ -61,6 +71,8 @@ struct TimeRule {
   /// The op takes nothing but the last frames of its operand, as many as the
   /// window has.
   bool tail = false;
+  /// Where operand 0 has no such frame, the nearest one is meant.
+  bool nearest = false;
 };
 
 /// A state that an op carries from frame to frame.
@@ -82,8 +94,8 @@ public:
   virtual int64_t getFrameCount() const = 0;
   /// Whether the new frames are the very first ones.
   virtual bool isFirst() const = 0;
-  /// The frames of operand k that the new frames need: stride * (n - 1) +
-  /// window of them.
+  /// The frames of operand k that the n new frames need: stride * (n - 1) +
+  /// window of them, or where a frame of it becomes several, n / repeat.
   virtual mlir::Value getFrames(unsigned operand) = 0;
   /// A value that is the same at all times.
   virtual mlir::Value getInvariant(mlir::Value value) = 0;
@@ -95,12 +107,12 @@ public:
   virtual mlir::Value getTail(unsigned operand) = 0;
   /// The number of the first new frame, an index.
   virtual mlir::OpFoldResult getFirstFrame() = 0;
-  /// Whether the new frame, a single one, is before the first frame of operand
-  /// k, or behind its last one; null where it never is.
-  virtual mlir::Value isBefore(unsigned operand) = 0;
-  virtual mlir::Value isBehind(unsigned operand) = 0;
+  /// Whether some new frame may be before the first frame of operand k, or
+  /// behind its last one.
+  virtual bool mayBeBefore(unsigned operand) = 0;
+  virtual bool mayBeBehind(unsigned operand) = 0;
   /// How many frames operand k has had when the stream is at its end. Only
-  /// where isBehind() is not null.
+  /// where mayBeBehind().
   virtual mlir::Value getLength(unsigned operand) = 0;
 
   mlir::OpBuilder &builder;
