@@ -255,6 +255,7 @@ Func KernelBuilder::buildReduce(mlir::linalg::ReduceOp op, unsigned) {
   // Over the innermost dimension alone: by lanes. Not where it goes on from what
   // others have reduced: a stream is to have the same sum however it is cut.
   if (dims.size() == 1 && oneOp && !mlir::isa<mlir::BlockArgument>(init) &&
+      !op->hasAttr(ssm::kInOrderAttr) &&
       (dims[0] == rank - 1 ||
        elementsOf(Shape(shape.begin() + dims[0] + 1, shape.end())) == 1)) {
     int dim = dims[0];

@@ -129,6 +129,8 @@ void Outliner::copy(Operation *op, OpBuilder &b) {
   Operation *clone = b.clone(*op, mapping);
   clone->setLoc(b.getUnknownLoc());
   clone->setDiscardableAttrs(DictionaryAttr::get(op->getContext()));
+  if (op->hasAttr(ssm::kInOrderAttr))
+    clone->setAttr(ssm::kInOrderAttr, b.getUnitAttr());
 }
 
 func::FuncOp Outliner::writeFunction() {

@@ -132,6 +132,11 @@ void DeriveStreaming::runOnOperation() {
     StreamPlan plan(sequence, analysis);
     writeEntries(plan);
     describe(plan, inferRows(sequence, analysis));
+    // What is summed up over all frames has the same bits in forward.
+    for (Operation &op : sequence.front())
+      if (isa<linalg::ReduceOp>(op) && analysis.getRule(&op) &&
+          analysis.get(op.getResult(0)).kind == ValueTime::atEnd)
+        op.setAttr(ssm::kInOrderAttr, UnitAttr::get(&getContext()));
     return;
   }
   cannotStream(problem.op, problem.why);
