@@ -5,6 +5,7 @@
 #include "RowInference.h"
 #include "StatePairs.h"
 #include "TimeInference.h"
+#include "itera/Dialect/SSM/InOrder.h"
 #include "itera/Dialect/SSM/SSM.h"
 #include "itera/Transforms/Stream/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -136,7 +137,7 @@ void DeriveStreaming::runOnOperation() {
     for (Operation &op : sequence.front())
       if (isa<linalg::ReduceOp>(op) && analysis.getRule(&op) &&
           analysis.get(op.getResult(0)).kind == ValueTime::atEnd)
-        op.setAttr(ssm::kInOrderAttr, UnitAttr::get(&getContext()));
+        ssm::setInOrder(&op);
     return;
   }
   cannotStream(problem.op, problem.why);

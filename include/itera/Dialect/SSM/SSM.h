@@ -62,9 +62,6 @@ inline constexpr llvm::StringLiteral kStateAttr = "ssm.state";
 inline constexpr llvm::StringLiteral kClockAttr = "ssm.clock";
 /// On the module after stage stream: what the stream is; or why there is none.
 inline constexpr llvm::StringLiteral kStreamAttr = "ssm.stream";
-/// Of a linalg.reduce: its elements are to be taken in their order, as a stream
-/// takes them.
-inline constexpr llvm::StringLiteral kInOrderAttr = "ssm.in_order";
 inline constexpr llvm::StringLiteral kStreamProblemAttr = "ssm.stream_problem";
 /// On an argument of a planned function: it is the image of all weights, or
 /// the scratch area.
