@@ -225,6 +225,14 @@ def poison(subject, seen, rng):
                 clean = subject.joined(seen.pieces[:real])[i]
                 expect_bits(subject, f"output {i}: NaN from frame {real} on, and the {count} frames that were out before",
                             [tensor.take(got[i], 0, count)], [clean])
+        states = [session.read_state(i) for i, t in enumerate(subject.model.states) if t.dtype.kind == "f"]
+        if any(np.isnan(state).any() for state in states):
+            try:
+                session.state_check()
+                raise Broken("state_check does not see a NaN")
+            except ModelError as error:
+                if error.status != host.NOT_FINITE:
+                    raise
         if rng.random() < 0.5:
             session.finish()
         session.reset()

@@ -3,6 +3,7 @@
 
 #include "Builder.h"
 
+#include "itera/Dialect/SSM/InOrder.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -255,6 +256,7 @@ Func KernelBuilder::buildReduce(mlir::linalg::ReduceOp op, unsigned) {
   // Over the innermost dimension alone: by lanes. Not where it goes on from what
   // others have reduced: a stream is to have the same sum however it is cut.
   if (dims.size() == 1 && oneOp && !mlir::isa<mlir::BlockArgument>(init) &&
+      !ssm::isInOrder(op) &&
       (dims[0] == rank - 1 ||
        elementsOf(Shape(shape.begin() + dims[0] + 1, shape.end())) == 1)) {
     int dim = dims[0];

@@ -3,6 +3,7 @@
 
 #include "KernelGroups.h"
 #include "KernelOps.h"
+#include "itera/Dialect/SSM/InOrder.h"
 #include "itera/Dialect/SSM/SSM.h"
 #include "itera/Transforms/Fuse/Passes.h"
 #include "mlir/Analysis/TopologicalSortUtils.h"
@@ -129,6 +130,8 @@ void Outliner::copy(Operation *op, OpBuilder &b) {
   Operation *clone = b.clone(*op, mapping);
   clone->setLoc(b.getUnknownLoc());
   clone->setDiscardableAttrs(DictionaryAttr::get(op->getContext()));
+  if (ssm::isInOrder(op))
+    ssm::setInOrder(clone);
 }
 
 func::FuncOp Outliner::writeFunction() {

@@ -5,6 +5,7 @@
 #include "RowInference.h"
 #include "StatePairs.h"
 #include "TimeInference.h"
+#include "itera/Dialect/SSM/InOrder.h"
 #include "itera/Dialect/SSM/SSM.h"
 #include "itera/Transforms/Stream/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -132,6 +133,11 @@ void DeriveStreaming::runOnOperation() {
     StreamPlan plan(sequence, analysis);
     writeEntries(plan);
     describe(plan, inferRows(sequence, analysis));
+    // What is summed up over all frames has the same bits in forward.
+    for (Operation &op : sequence.front())
+      if (isa<linalg::ReduceOp>(op) && analysis.getRule(&op) &&
+          analysis.get(op.getResult(0)).kind == ValueTime::atEnd)
+        ssm::setInOrder(&op);
     return;
   }
   cannotStream(problem.op, problem.why);
