@@ -13,6 +13,7 @@
 #include "itera/CodeGen/Link/Link.h"
 #include "itera/Dialect/SSM/SSM.h"
 #include "itera/Support/AtomicFile.h"
+#include "itera/Transforms/Stream/Passes.h"
 #include "itera/Version.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/Pass/PassManager.h"
@@ -38,6 +39,7 @@ public:
   CompileStatus run();
 
 private:
+  CompileStatus tapValues(ModuleOp module);
   CompileStatus runStage(Stage stage, ModuleOp module);
   CompileStatus writeText(ModuleOp module);
   CompileStatus writeArtefact(ModuleOp planned);
@@ -96,6 +98,20 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
   return CompileStatus::internalError;
 }
 
+/// Not a stage: a debugging aid between two of them.
+CompileStatus Compilation::tapValues(ModuleOp module) {
+  PassManager manager(&context);
+  if (failed(applyPassManagerCLOptions(manager)))
+    return CompileStatus::internalError;
+  TapValuesPassOptions tap;
+  tap.nodes.assign(options.taps.begin(), options.taps.end());
+  tap.timeDims.assign(options.timeDims.begin(), options.timeDims.end());
+  tap.stateNames.assign(options.states.begin(), options.states.end());
+  manager.addPass(createTapValuesPass(tap));
+  return failed(manager.run(module)) ? CompileStatus::badInput
+                                     : CompileStatus::done;
+}
+
 CompileStatus Compilation::write(StringRef bytes) {
   if (options.output == "-") {
     llvm::outs() << bytes;
@@ -138,6 +154,10 @@ CompileStatus Compilation::run() {
     return writeText(*module);
 
   for (Stage stage : {Stage::raise, Stage::stream, Stage::fuse, Stage::plan}) {
+    if (stage == Stage::stream && !options.taps.empty())
+      if (CompileStatus status = tapValues(*module);
+          status != CompileStatus::done)
+        return status;
     if (stage != Stage::plan && options.optLevel == 0)
       continue;
     if (stage == Stage::stream && options.stream == StreamKind::none)

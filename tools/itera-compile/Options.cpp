@@ -105,6 +105,11 @@ struct Flags {
       cl::desc("How many of its last frames a stream can take back; default: "
                "none"),
       cl::init(0), cl::value_desc("frames"), cl::cat(category)};
+  cl::list<std::string> taps{
+      "taps", cl::CommaSeparated,
+      cl::desc("Make the results of these nodes further outputs, for "
+               "itera-run --compare-stream; all: of every node"),
+      cl::value_desc("all|NODE,..."), cl::cat(category)};
   cl::opt<bool> explainStreaming{
       "explain-streaming",
       cl::desc("Print rate, latency and states of the stream, with the nodes "
@@ -225,6 +230,7 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.explainStreaming = flags.explainStreaming;
   options.timeDims.assign(flags.timeDims.begin(), flags.timeDims.end());
   options.states.assign(flags.states.begin(), flags.states.end());
+  options.taps.assign(flags.taps.begin(), flags.taps.end());
   options.chunk = flags.chunk;
   options.maxLookahead = flags.maxLookahead;
   options.rollback = flags.rollback;
@@ -292,5 +298,7 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.flags = "--bits=" + utostr(flags.bits) +
                   " --opt-level=" + utostr(flags.optLevel) +
                   " --mcpu=" + options.target.cpu;
+  if (!options.taps.empty())
+    options.flags += " --taps=" + join(options.taps, ",");
   return options;
 }

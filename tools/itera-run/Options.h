@@ -37,10 +37,17 @@ struct Options {
       "compare", llvm::cl::value_desc("REF.npz"),
       llvm::cl::desc("Compare the outputs; exit with 3 on a mismatch"),
       llvm::cl::cat(category)};
+  llvm::cl::opt<bool> compareStream{
+      "compare-stream", llvm::cl::cat(category),
+      llvm::cl::desc("Run the input whole and as a stream, by steps or --chunk "
+                     "frames, and name the first node (itera-compile --taps) "
+                     "or output that differs; exit with 3 if one does")};
   llvm::cl::opt<double> atol{"atol", llvm::cl::init(1e-4), llvm::cl::cat(category),
-                       llvm::cl::desc("Absolute tolerance (default 1e-4)")};
+                       llvm::cl::desc("Absolute tolerance (default 1e-4; 0 with "
+                                      "--compare-stream)")};
   llvm::cl::opt<double> rtol{"rtol", llvm::cl::init(1e-4), llvm::cl::cat(category),
-                       llvm::cl::desc("Relative tolerance (default 1e-4)")};
+                       llvm::cl::desc("Relative tolerance (default 1e-4; 0 with "
+                                      "--compare-stream)")};
   llvm::cl::opt<bool> bench{"bench", llvm::cl::cat(category),
                       llvm::cl::desc("Measure the time of a run, of a step (mode "
                                "stream) or of a frame (mode prefill)")};

@@ -5,6 +5,7 @@
 #include "Options.h"
 #include "itera/Run/Bench.h"
 #include "itera/Run/Compare.h"
+#include "itera/Run/CompareStream.h"
 #include "itera/Run/LoadedModel.h"
 #include "itera/Run/StreamRun.h"
 #include "itera/Run/Tensors.h"
@@ -28,8 +29,14 @@ static StringRef getModeName(Mode mode) {
 }
 
 static Error checkOptions(const Options &options) {
-  if (options.chunk.getNumOccurrences() && options.mode != Mode::Prefill)
-    return failure("--chunk needs --mode=prefill");
+  if (options.chunk.getNumOccurrences() && options.mode != Mode::Prefill &&
+      !options.compareStream)
+    return failure("--chunk needs --mode=prefill or --compare-stream");
+  if (options.compareStream &&
+      (options.bench || options.mode.getNumOccurrences() ||
+       !options.output.empty() || !options.compare.empty()))
+    return failure("--compare-stream goes without --bench, --mode, --output "
+                   "and --compare");
   if (options.chunk.getNumOccurrences() && !options.chunk)
     return failure("expected --chunk of at least 1, but got 0");
   if (!(options.atol >= 0) || !(options.rtol >= 0))
@@ -60,8 +67,10 @@ static Error readInputs(const LoadedModel &model, const Options &options,
     std::string key = getCaseName(info->name, options.caseIndex);
     if (!file.contains(key)) {
       inputs.buffers.emplace_back();
-      if (options.mode != Mode::Forward &&
-          info->role == ITERA_ROLE_INITIAL_STATE)
+      if (info->role == ITERA_ROLE_INITIAL_STATE && options.compareStream)
+        inputs.buffers.back().resize(info->bytes);
+      if (info->role == ITERA_ROLE_INITIAL_STATE &&
+          (options.mode != Mode::Forward || options.compareStream))
         continue; // zeros
       return failure("input '" + Twine(info->name) + "': '" + options.input +
                      "' has no array '" + key + "'");
@@ -107,7 +116,7 @@ static Expected<Inputs> gatherInputs(const LoadedModel &model,
     return inputs;
   }
   for (const itera_tensor_info *info : model.getInputs()) {
-    if (!options.bench)
+    if (!options.bench && !options.compareStream)
       return failure("input '" + Twine(info->name) +
                      "' has no data: give it by --input");
     inputs.buffers.push_back(makeRandomBuffer(*info, inputs.buffers.size()));
@@ -232,15 +241,25 @@ static Expected<bool> run(const Options &options) {
       return std::move(error);
     return true;
   }
-  if (options.mode != Mode::Forward && !model->canStream()) {
+  bool streams = options.mode != Mode::Forward || options.compareStream;
+  if (streams && !model->canStream()) {
     StringRef why = model->getApi().stream_problem();
-    return failure("mode '" + getModeName(options.mode) +
-                   "' is not available: the model cannot stream" +
+    return failure((options.compareStream
+                        ? "--compare-stream"
+                        : "mode '" + getModeName(options.mode) + "'") +
+                   " is not available: the model cannot stream" +
                    (why.empty() ? "" : ": ") + why);
   }
   Expected<Inputs> inputs = gatherInputs(*model, options);
   if (!inputs)
     return inputs.takeError();
+  if (options.compareStream) {
+    Tolerance tolerance{options.atol.getNumOccurrences() ? double(options.atol) : 0,
+                        options.rtol.getNumOccurrences() ? double(options.rtol) : 0};
+    uint64_t chunk = options.chunk.getNumOccurrences() ? options.chunk : 1;
+    return compareStream(*model, inputs->buffers, inputs->length, chunk,
+                         tolerance, outs());
+  }
   std::vector<ResizedInfo> infos;
   for (auto [index, info] : enumerate(model->getOutputs()))
     infos.emplace_back(*info, model->canStream() ? model->getApi().frames_total(

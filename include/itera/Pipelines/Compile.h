@@ -34,6 +34,8 @@ struct CompileOptions {
   std::vector<std::string> timeDims;
   /// Inputs and the outputs that are their next values, as IN=OUT.
   std::vector<std::string> states;
+  /// Nodes whose results become outputs; "all": every one.
+  std::vector<std::string> taps;
   /// Frames that prefill computes at once; 0: chosen for the model.
   int64_t chunk = 0;
   /// The most frames that an output may need ahead; -1: any number.

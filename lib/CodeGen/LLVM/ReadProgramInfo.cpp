@@ -162,6 +162,8 @@ LogicalResult Reader::readInterface(func::FuncOp forward) {
                  name ? name.str() : "output" + std::to_string(role.index));
     if (failed(tensor))
       return failure();
+    if (auto node = attrs.getAs<StringAttr>(ssm::kNodeAttr))
+      tensor->node = node.str();
     (isInput ? info.inputs : info.outputs).push_back(*tensor);
   }
   return success();

@@ -34,7 +34,6 @@ struct DeriveStreaming : itera::impl::DeriveStreamingPassBase<DeriveStreaming> {
   void runOnOperation() override;
 
 private:
-  LogicalResult readTimeDims(func::FuncOp forward, InputTimes &given);
   void cannotStream(Operation *op, const Twine &why);
   std::optional<std::string> findExcess(func::FuncOp sequence,
                                         const StreamAnalysis &analysis);
@@ -48,36 +47,6 @@ private:
 };
 
 } // namespace
-
-/// The dimensions that the user gave.
-LogicalResult DeriveStreaming::readTimeDims(func::FuncOp forward,
-                                            InputTimes &given) {
-  given.assign(forward.getNumArguments(), std::nullopt);
-  for (const std::string &text : timeDims) {
-    auto [name, number] = StringRef(text).rsplit('=');
-    int64_t dim;
-    if (number.getAsInteger(10, dim))
-      return forward.emitError("expected --time-dim to be NAME=DIM, but got '")
-             << text << "'";
-    bool found = false;
-    for (unsigned i = 0; i < forward.getNumArguments(); ++i) {
-      auto attr = forward.getArgAttrOfType<StringAttr>(i, ssm::kNameAttr);
-      if (!attr || attr.getValue() != name)
-        continue;
-      auto type = cast<RankedTensorType>(forward.getArgumentTypes()[i]);
-      if (dim < 0 || dim >= type.getRank())
-        return forward.emitError("expected --time-dim to name one of the ")
-               << type.getRank() << " dimensions of input '" << name
-               << "', but got " << dim;
-      given[i] = TimeDim{dim, 1, 1};
-      found = true;
-    }
-    if (!found)
-      return forward.emitError("--time-dim: the model has no input '")
-             << name << "'";
-  }
-  return success();
-}
 
 void DeriveStreaming::cannotStream(Operation *op, const Twine &why) {
   ModuleOp module = getOperation();
@@ -94,32 +63,6 @@ void DeriveStreaming::cannotStream(Operation *op, const Twine &why) {
   }
   emitError(loc) << "the model cannot stream: " << text;
   signalPassFailure();
-}
-
-/// Makes the padding of convolutions ops of its own.
-static void makePaddingExplicit(func::FuncOp function) {
-  function.walk([](ssm::ConvOp conv) {
-    SmallVector<int64_t> none(conv.getStrides().size(), 0);
-    if (conv.getPadsLow() == ArrayRef(none) &&
-        conv.getPadsHigh() == ArrayRef(none))
-      return;
-    OpBuilder b(conv);
-    SmallVector<OpFoldResult> low(2, b.getIndexAttr(0)), high(low);
-    auto type = cast<RankedTensorType>(conv.getX().getType());
-    SmallVector<int64_t> shape(type.getShape());
-    for (auto [i, pads] : llvm::enumerate(
-             llvm::zip(conv.getPadsLow(), conv.getPadsHigh()))) {
-      low.push_back(b.getIndexAttr(std::get<0>(pads)));
-      high.push_back(b.getIndexAttr(std::get<1>(pads)));
-      shape[2 + i] += std::get<0>(pads) + std::get<1>(pads);
-    }
-    Value zero = arith::ConstantOp::create(
-        b, conv.getLoc(), b.getZeroAttr(type.getElementType()));
-    conv.getXMutable().assign(tensor::PadOp::create(
-        b, conv.getLoc(), type.clone(shape), conv.getX(), low, high, zero));
-    conv.setPadsLow(none);
-    conv.setPadsHigh(none);
-  });
 }
 
 /// What is said of an output that looks further ahead than the user wants.
@@ -150,7 +93,7 @@ void DeriveStreaming::runOnOperation() {
   if (!forward || forward.isExternal())
     return;
   InputTimes given;
-  if (failed(readTimeDims(forward, given)))
+  if (failed(readTimeDims(forward, timeDims, given)))
     return signalPassFailure();
   // The rules want padding to be ops of its own.
   auto sequence = module.lookupSymbol<func::FuncOp>(ssm::kSequenceName);

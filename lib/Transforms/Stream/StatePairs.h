@@ -35,6 +35,13 @@ private:
 mlir::FailureOr<StatePairs> findStatePairs(mlir::func::FuncOp function,
                                            llvm::ArrayRef<std::string> given);
 
+/// Whether a function with states is over a sequence already, and not a step.
+bool isSequence(mlir::func::FuncOp function, const StatePairs &pairs);
+
+/// The dimension of a step's input or output that becomes time: one of size 1,
+/// after a batch, at the end, or in front.
+std::optional<int64_t> findUnitDim(mlir::RankedTensorType type);
+
 } // namespace itera
 
 #endif // ITERA_LIB_TRANSFORMS_STREAM_STATEPAIRS_H

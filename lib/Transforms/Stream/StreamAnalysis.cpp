@@ -503,3 +503,28 @@ LogicalResult StreamAnalysis::keepForRollback() {
   }
   return success();
 }
+
+void itera::makePaddingExplicit(func::FuncOp function) {
+  function.walk([](ssm::ConvOp conv) {
+    SmallVector<int64_t> none(conv.getStrides().size(), 0);
+    if (conv.getPadsLow() == ArrayRef(none) &&
+        conv.getPadsHigh() == ArrayRef(none))
+      return;
+    OpBuilder b(conv);
+    SmallVector<OpFoldResult> low(2, b.getIndexAttr(0)), high(low);
+    auto type = cast<RankedTensorType>(conv.getX().getType());
+    SmallVector<int64_t> shape(type.getShape());
+    for (auto [i, pads] : llvm::enumerate(
+             llvm::zip(conv.getPadsLow(), conv.getPadsHigh()))) {
+      low.push_back(b.getIndexAttr(std::get<0>(pads)));
+      high.push_back(b.getIndexAttr(std::get<1>(pads)));
+      shape[2 + i] += std::get<0>(pads) + std::get<1>(pads);
+    }
+    Value zero = arith::ConstantOp::create(
+        b, conv.getLoc(), b.getZeroAttr(type.getElementType()));
+    conv.getXMutable().assign(tensor::PadOp::create(
+        b, conv.getLoc(), type.clone(shape), conv.getX(), low, high, zero));
+    conv.setPadsLow(none);
+    conv.setPadsHigh(none);
+  });
+}

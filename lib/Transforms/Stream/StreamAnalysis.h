@@ -156,6 +156,9 @@ private:
   StreamingProblem problem;
 };
 
+/// Makes the padding of convolutions ops of their own, as the rules want it.
+void makePaddingExplicit(mlir::func::FuncOp function);
+
 /// `frames` frames of a constant that is the same at all times; null if it is
 /// not, or is no constant.
 mlir::DenseElementsAttr repeatConstant(mlir::Value value, const TimeDim &time,

@@ -187,3 +187,33 @@ SmallVector<InputTimes> itera::inferInputTimes(func::FuncOp function,
   }
   return answers;
 }
+
+LogicalResult itera::readTimeDims(func::FuncOp forward,
+                                  ArrayRef<std::string> timeDims,
+                                  InputTimes &given) {
+  given.assign(forward.getNumArguments(), std::nullopt);
+  for (const std::string &text : timeDims) {
+    auto [name, number] = StringRef(text).rsplit('=');
+    int64_t dim;
+    if (number.getAsInteger(10, dim))
+      return forward.emitError("expected --time-dim to be NAME=DIM, but got '")
+             << text << "'";
+    bool found = false;
+    for (unsigned i = 0; i < forward.getNumArguments(); ++i) {
+      auto attr = forward.getArgAttrOfType<StringAttr>(i, ssm::kNameAttr);
+      if (!attr || attr.getValue() != name)
+        continue;
+      auto type = cast<RankedTensorType>(forward.getArgumentTypes()[i]);
+      if (dim < 0 || dim >= type.getRank())
+        return forward.emitError("expected --time-dim to name one of the ")
+               << type.getRank() << " dimensions of input '" << name
+               << "', but got " << dim;
+      given[i] = TimeDim{dim, 1, 1};
+      found = true;
+    }
+    if (!found)
+      return forward.emitError("--time-dim: the model has no input '")
+             << name << "'";
+  }
+  return success();
+}

@@ -18,6 +18,12 @@ using InputTimes = llvm::SmallVector<std::optional<TimeDim>>;
 llvm::SmallVector<InputTimes> inferInputTimes(mlir::func::FuncOp function,
                                               const InputTimes &given);
 
+/// The time dimensions that the user gave, as NAME=DIM; a wrong one is a
+/// diagnostic and failure.
+mlir::LogicalResult readTimeDims(mlir::func::FuncOp forward,
+                                 llvm::ArrayRef<std::string> timeDims,
+                                 InputTimes &given);
+
 } // namespace itera
 
 #endif // ITERA_LIB_TRANSFORMS_STREAM_TIMEINFERENCE_H

@@ -25,9 +25,7 @@ namespace itera {
 using namespace mlir;
 using namespace itera;
 
-/// The dimension of size 1 that becomes time: after a batch, at the end, or in
-/// front.
-static std::optional<int64_t> findUnitDim(RankedTensorType type) {
+std::optional<int64_t> itera::findUnitDim(RankedTensorType type) {
   int64_t rank = type.getRank();
   for (int64_t dim : {int64_t(1), rank - 1, int64_t(0)})
     if (dim >= 0 && dim < rank && type.getDimSize(dim) == 1)
@@ -163,9 +161,8 @@ func::FuncOp WrapStep::wrap(func::FuncOp forward, const StatePairs &pairs,
   return sequence;
 }
 
-/// Whether the function is over a sequence already: an input that is no state
-/// has a time dimension of more than one step.
-static bool isSequence(func::FuncOp function, const StatePairs &pairs) {
+/// An input that is no state has a time dimension of more than one step.
+bool itera::isSequence(func::FuncOp function, const StatePairs &pairs) {
   InputTimes none(function.getNumArguments());
   for (const InputTimes &times : inferInputTimes(function, none)) {
     bool longer = false, ofState = false;

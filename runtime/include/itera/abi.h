@@ -118,7 +118,8 @@ typedef struct itera_tensor_info {
   uint64_t frames;    /* a streamed tensor has `frames` frames for each */
   uint64_t period;    /* `period` frames fed; 1 and 1 for inputs */
   int64_t latency;    /* its frame 0 needs the input frames 0 to latency */
-  const char *node;   /* of a state: the node that it belongs to; never null */
+  const char *node;   /* of a state or a tap: the node that it belongs to, else
+                       * empty; never null */
 } itera_tensor_info;
 
 /** Levels of itera_host.log. */

@@ -43,6 +43,9 @@ inline constexpr llvm::StringLiteral kModelNameAttr = "ssm.model_name";
 inline constexpr llvm::StringLiteral kSourceHashAttr = "ssm.source_hash";
 /// On an argument or result of @forward: its name in the model.
 inline constexpr llvm::StringLiteral kNameAttr = "ssm.name";
+/// On a result of @forward that is no output of the model: the node of which it
+/// is a result.
+inline constexpr llvm::StringLiteral kNodeAttr = "ssm.node";
 /// On an argument or result of @forward: its integers have no sign in the
 /// model. Inside, types are signless.
 inline constexpr llvm::StringLiteral kUnsignedAttr = "ssm.unsigned";

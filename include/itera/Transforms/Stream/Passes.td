@@ -7,6 +7,43 @@
 
 include "mlir/Pass/PassBase.td"
 
+def TapValuesPass : Pass<"ssm-tap-values", "::mlir::ModuleOp"> {
+  let summary = "Make results of nodes further outputs of @forward";
+  let description = [{
+    For finding out where a stream leaves the whole model: the results of the
+    given nodes, or of all, become outputs behind those of the model, in the
+    order of the program. Each has the node's name in `ssm.node`. Left out are
+    results that depend on no input and, if the model can stream, those that a
+    stream could not deliver.
+
+    ```mlir
+    // itera-opt --ssm-tap-values=nodes=math.exp
+    func.func @forward(%x: tensor<4xf32> {ssm.name = "x"})
+        -> (tensor<4xf32> {ssm.name = "y"}) {
+      %e = math.exp %x : tensor<4xf32>
+      %y = arith.addf %e, %x : tensor<4xf32>
+      return %y : tensor<4xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @forward(%x: tensor<4xf32> {ssm.name = "x"})
+        -> (tensor<4xf32> {ssm.name = "y"},
+            tensor<4xf32> {ssm.name = "tap:math.exp", ssm.node = "math.exp"}) {
+      %e = math.exp %x : tensor<4xf32>
+      %y = arith.addf %e, %x : tensor<4xf32>
+      return %y, %e : tensor<4xf32>, tensor<4xf32>
+    }
+    ```
+  }];
+  let options = [
+    ListOption<"nodes", "nodes", "std::string", "The nodes; all: every one">,
+    ListOption<"timeDims", "time-dims", "std::string",
+               "The time dimension of an input, as NAME=DIM">,
+    ListOption<"stateNames", "states", "std::string",
+               "An input and the output that is its next value, as IN=OUT">];
+}
+
 def WrapStepPass : Pass<"ssm-wrap-step", "::mlir::ModuleOp"> {
   let summary = "Write a single step with states as a scan over a sequence";
   let description = [{
