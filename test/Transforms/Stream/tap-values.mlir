@@ -24,20 +24,20 @@ func.func @forward(%x: tensor<4xf32> {ssm.name = "x"}) -> (tensor<4xf32> {ssm.na
 
 // -----
 
-// Of a model that streams, a value whose time is a part of a dimension is no
-// output; one that is known at the end is.
+// Of a model that streams, a value whose time is a part of a dimension, which
+// has others outside of time, is no output; one that is known at the end is.
 // CHECK-LABEL: func @forward
-// CHECK-SAME: tensor<8x2xf32> {ssm.name = "y"}
+// CHECK-SAME: tensor<2x8xf32> {ssm.name = "y"}
 // CHECK-SAME: {ssm.name = "tap:scan", ssm.node = "scan"}, tensor<2xf32> {ssm.name = "tap:scan:1", ssm.node = "scan"}
 // CHECK-NOT: tap:flat
 // CHECK-SAME: {ssm.name = "tap:back", ssm.node = "back"})
-func.func @forward(%x: tensor<8x2xf32> {ssm.name = "x"}, %a: tensor<8x2xf32> {ssm.name = "a"})
-    -> (tensor<8x2xf32> {ssm.name = "y"}) {
+func.func @forward(%x: tensor<2x8xf32> {ssm.name = "x"}, %a: tensor<2x8xf32> {ssm.name = "a"})
+    -> (tensor<2x8xf32> {ssm.name = "y"}) {
   %zero = arith.constant dense<0.0> : tensor<2xf32>
-  %h, %last = ssm.linear_recurrence %a, %x, %zero dim 0 : tensor<8x2xf32>, tensor<2xf32> loc("scan")
-  %f = tensor.collapse_shape %h [[0, 1]] : tensor<8x2xf32> into tensor<16xf32> loc("flat")
-  %e = tensor.expand_shape %f [[0, 1]] output_shape [8, 2] : tensor<16xf32> into tensor<8x2xf32> loc("back")
-  return %e : tensor<8x2xf32>
+  %h, %last = ssm.linear_recurrence %a, %x, %zero dim 1 : tensor<2x8xf32>, tensor<2xf32> loc("scan")
+  %f = tensor.collapse_shape %h [[0, 1]] : tensor<2x8xf32> into tensor<16xf32> loc("flat")
+  %e = tensor.expand_shape %f [[0, 1]] output_shape [2, 8] : tensor<16xf32> into tensor<2x8xf32> loc("back")
+  return %e : tensor<2x8xf32>
 }
 
 // -----
