@@ -13,6 +13,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -98,8 +99,9 @@ void DeriveStreaming::runOnOperation() {
     return signalPassFailure();
   // The rules want padding to be ops of its own.
   auto sequence = module.lookupSymbol<func::FuncOp>(ssm::kSequenceName);
+  IRMapping inSequence;
   if (!sequence) {
-    sequence = forward.clone();
+    sequence = forward.clone(inSequence);
     sequence.setName(ssm::kSequenceName);
     module.push_back(sequence);
   }
@@ -134,10 +136,10 @@ void DeriveStreaming::runOnOperation() {
     writeEntries(plan);
     describe(plan, inferRows(sequence, analysis));
     // What is summed up over all frames has the same bits in forward.
-    for (Operation &op : sequence.front())
-      if (isa<linalg::ReduceOp>(op) && analysis.getRule(&op) &&
-          analysis.get(op.getResult(0)).kind == ValueTime::atEnd)
-        ssm::setInOrder(&op);
+    for (auto reduce : forward.getOps<linalg::ReduceOp>())
+      if (Value sum = inSequence.lookupOrNull(reduce.getResult(0));
+          sum && analysis.get(sum).kind == ValueTime::atEnd)
+        ssm::setInOrder(reduce);
     return;
   }
   cannotStream(problem.op, problem.why);
