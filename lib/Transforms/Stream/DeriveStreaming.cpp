@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "EntryBuilder.h"
+#include "ForwardOfStep.h"
 #include "Infinities.h"
 #include "RowInference.h"
 #include "StatePairs.h"
@@ -89,6 +90,21 @@ DeriveStreaming::findExcess(func::FuncOp sequence,
   return std::nullopt;
 }
 
+/// Whether each output has its one frame after the first input frame.
+static bool deliversAtOnce(const StreamPlan &plan) {
+  if (plan.analysis.getFlushFrames() > 0)
+    return false;
+  func::FuncOp sequence = plan.sequence;
+  return llvm::all_of(
+      sequence.front().getTerminator()->getOperands(), [&](Value output) {
+        const ValueTime &time = plan.analysis.get(output);
+        const Arrival arrival = time.available.delivered();
+        return time.kind != ValueTime::frames ||
+               (arrival.stride == 1 && arrival.lookahead <= 0 &&
+                arrival.burst == 1 && time.available.length.empty());
+      });
+}
+
 void DeriveStreaming::runOnOperation() {
   ModuleOp module = getOperation();
   auto forward = module.lookupSymbol<func::FuncOp>(ssm::kForwardName);
@@ -100,6 +116,7 @@ void DeriveStreaming::runOnOperation() {
   // The rules want padding to be ops of its own.
   auto sequence = module.lookupSymbol<func::FuncOp>(ssm::kSequenceName);
   IRMapping inSequence;
+  const bool ofStep = bool(sequence);
   if (!sequence) {
     sequence = forward.clone(inSequence);
     sequence.setName(ssm::kSequenceName);
@@ -135,6 +152,8 @@ void DeriveStreaming::runOnOperation() {
     StreamPlan plan(sequence, analysis);
     writeEntries(plan);
     describe(plan, inferRows(sequence, analysis));
+    if (ofStep && deliversAtOnce(plan))
+      makeForwardOfStep(module);
     // What is summed up over all frames has the same bits in forward.
     for (auto reduce : forward.getOps<linalg::ReduceOp>())
       if (Value sum = inSequence.lookupOrNull(reduce.getResult(0));
