@@ -144,7 +144,8 @@ class Pool(Op):
         if self.kind == "MaxPool":
             return w.max(3)
         real = windows(np.pad(np.ones_like(x), pads, constant_values=float(self.count_pads)), self.size, 1, self.stride)
-        return w.sum(3) / real.sum(3)
+        with np.errstate(invalid="ignore"):
+            return w.sum(3) / real.sum(3)
 
     def emit(self, g, x):
         shape = dict(kernel_shape=[self.size], strides=[self.stride])

@@ -5,9 +5,9 @@
 // packed rows, and what is left of the last block. A block is computed for a
 // few rows of x (tokens) at a time: `rows x tokens` accumulators in registers,
 // k innermost, one fused multiply-add per product. The order over k is the
-// same for every tile, so one token gives the same bits as many. No vector holds
-// one row of the weight several times: its product with a token would be computed
-// once, rounded, and then added (see Arithmetic.h).
+// same for every tile, so one token gives the same bits as many. No vector
+// holds one row of the weight several times: its product with a token would be
+// computed once, rounded, and then added (see Arithmetic.h).
 //
 // Measured on Zen 4 (one core): 48 x 8 and 64 x 4 with AVX-512 reach 98 % of
 // the FMA limit, 24 x 4 and 16 x 6 with AVX2 94 %.

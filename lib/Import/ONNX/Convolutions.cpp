@@ -86,9 +86,10 @@ static LogicalResult conv(Node &n) {
     return failure();
   int64_t groups = n.intAttr("group", 1);
   if (s.size() < 3 || s.size() > 5 || k.size() != s.size())
-    return n.error() << "expected an input and a weight of one rank from 3 to 5, "
-                        "but got "
-                     << x.getType() << " and " << weight.getType();
+    return n.error()
+           << "expected an input and a weight of one rank from 3 to 5, "
+              "but got "
+           << x.getType() << " and " << weight.getType();
   if (groups < 1 || s[1] % groups || k[0] % groups || s[1] / groups != k[1])
     return n.error() << "expected channels that match the weight and " << groups
                      << " groups, but got " << x.getType() << " and "
@@ -104,10 +105,9 @@ static LogicalResult conv(Node &n) {
   llvm::append_range(shape, w.result);
   if (failed(n.checkShape(shape)))
     return failure();
-  n.out(ssm::ConvOp::create(n.b.builder, n.loc,
-                            RankedTensorType::get(shape, n.b.elementOf(x)), x,
-                            weight, bias, w.strides, w.dilations, w.low, w.high,
-                            groups));
+  n.out(ssm::ConvOp::create(
+      n.b.builder, n.loc, RankedTensorType::get(shape, n.b.elementOf(x)), x,
+      weight, bias, w.strides, w.dilations, w.low, w.high, groups));
   return success();
 }
 
@@ -164,7 +164,8 @@ static Value countTaps(Node &n, Value x, const Window &w, bool includePad) {
   llvm::append_range(shape, w.result);
   auto type = cast<FloatType>(n.b.elementOf(x));
   bool padsCount = includePad && w.high == w.declaredHigh;
-  if (padsCount || (llvm::all_of(w.low, isZero) && llvm::all_of(w.high, isZero)))
+  if (padsCount ||
+      (llvm::all_of(w.low, isZero) && llvm::all_of(w.high, isZero)))
     return n.b.splat(shape, type, tapsOf(w));
 
   // Counted when the model runs: the input may be a sequence of any length.
@@ -190,8 +191,7 @@ static Value countTaps(Node &n, Value x, const Window &w, bool includePad) {
   return n.b.broadcast(addAll(n, takeTaps(n, ones, w)), shape);
 }
 
-template <bool isMax>
-static LogicalResult pool(Node &n) {
+template <bool isMax> static LogicalResult pool(Node &n) {
   Value x = n.in(0);
   Dims s = n.b.shapeOf(x);
   if (failed(n.expectFloat(0)))
@@ -218,8 +218,7 @@ static LogicalResult pool(Node &n) {
   Shape low{0, 0}, high{0, 0};
   llvm::append_range(low, w.low);
   llvm::append_range(high, w.high);
-  SmallVector<Value> parts =
-      takeTaps(n, n.b.pad(x, low, high, padding), w);
+  SmallVector<Value> parts = takeTaps(n, n.b.pad(x, low, high, padding), w);
   if (isMax) {
     Value result = parts.front();
     for (Value part : ArrayRef(parts).drop_front())
@@ -232,8 +231,7 @@ static LogicalResult pool(Node &n) {
   return success();
 }
 
-template <bool isMax>
-static LogicalResult globalPool(Node &n) {
+template <bool isMax> static LogicalResult globalPool(Node &n) {
   Value x = n.in(0);
   if (failed(n.expectFloat(0)))
     return failure();
@@ -250,8 +248,7 @@ ArrayRef<OpEntry> onnx_import::convolutionOps() {
   constexpr int kOld = kOldestOpset, kNew = kNewestOpset;
   static const OpEntry kOps[] = {
       {"", "AveragePool", kOld, kNew, 1, 1, pool<false>},
-      {"", "Conv", kOld, kNew, 2, 3, conv, false,
-       "1 to 3 spatial dimensions"},
+      {"", "Conv", kOld, kNew, 2, 3, conv, false, "1 to 3 spatial dimensions"},
       {"", "GlobalAveragePool", kOld, kNew, 1, 1, globalPool<false>},
       {"", "GlobalMaxPool", kOld, kNew, 1, 1, globalPool<true>},
       {"", "MaxPool", kOld, kNew, 1, 1, pool<true>, false, "without indices"},

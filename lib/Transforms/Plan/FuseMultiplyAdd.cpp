@@ -34,8 +34,7 @@ static arith::AddFOp productSum(linalg::LinalgOp op) {
 
 namespace {
 
-struct FuseMultiplyAdd
-    : itera::impl::FuseMultiplyAddPassBase<FuseMultiplyAdd> {
+struct FuseMultiplyAdd : itera::impl::FuseMultiplyAddPassBase<FuseMultiplyAdd> {
   void runOnOperation() override {
     IRRewriter rewriter(&getContext());
     SmallVector<linalg::LinalgOp> sums;
@@ -55,8 +54,7 @@ struct FuseMultiplyAdd
       }
       arith::AddFOp sum = productSum(op);
       Value accumulator = op.getRegionOutputArgs().front();
-      Value term =
-          sum.getLhs() == accumulator ? sum.getRhs() : sum.getLhs();
+      Value term = sum.getLhs() == accumulator ? sum.getRhs() : sum.getLhs();
       auto product = term.getDefiningOp<arith::MulFOp>();
       rewriter.setInsertionPoint(sum);
       rewriter.replaceOpWithNewOp<math::FmaOp>(sum, product.getLhs(),

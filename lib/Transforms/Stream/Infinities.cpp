@@ -54,7 +54,9 @@ unsigned Infinities::signsOf(Operation *op) {
   DenseFPElementsAttr elements;
   FloatAttr number;
   auto signOf = [](const APFloat &value) {
-    return !value.isInfinity() ? none : value.isNegative() ? negative : positive;
+    return !value.isInfinity()  ? none
+           : value.isNegative() ? negative
+                                : positive;
   };
   if (matchPattern(op, m_Constant(&elements))) {
     unsigned signs = none;
