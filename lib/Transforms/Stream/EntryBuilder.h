@@ -85,6 +85,12 @@ private:
   void rewind(mlir::Operation *op);
   void shiftBack(mlir::Value value, unsigned history);
   mlir::Value framesAfter(const Availability &available, mlir::Value inputs);
+  mlir::Value framesOfBursts(const Availability &available, mlir::Value inputs);
+  bool readsAtOnePlace(mlir::Operation *op);
+  void advanceBasesByNumber(mlir::Operation *op);
+  llvm::SmallVector<mlir::Value> replayFrames(mlir::Operation *op,
+                                              mlir::ValueRange begin,
+                                              mlir::Value from, mlir::Value to);
   llvm::SmallVector<mlir::Value> replayOp(mlir::Operation *op,
                                           mlir::ValueRange from);
   mlir::Value replayedFrames(unsigned operand);

@@ -78,10 +78,7 @@ void EntryBuilder::advanceBasesOfChunk() {
       continue;
     // What follows on the frame that comes at a multiple of all strides.
     const Availability &available = analysis.getAvailability(&op);
-    auto comesBefore = [&](int64_t input) {
-      return floorDiv(input - 1 - available.lookahead, available.stride);
-    };
-    count = comesBefore(inputFrames - window) - comesBefore(0);
+    count = available.framesWith(inputFrames - window) - available.framesWith(0);
     SmallVector<Value> values;
     for (unsigned state : carried)
       values.push_back(states[state]);
@@ -95,6 +92,16 @@ void EntryBuilder::advanceBasesOfChunk() {
   }
 }
 
+/// Whether what an op reads for a frame is always at one place of histories.
+bool EntryBuilder::readsAtOnePlace(Operation *op) {
+  bool always = analysis.getAvailability(op).burst == 1;
+  for (auto [k, value] : llvm::enumerate(op->getOperands()))
+    if (const ValueTime &time = analysis.get(value);
+        time.kind == ValueTime::frames)
+      always &= time.available.burst == 1 && analysis.getAge(op, k).isAlways;
+  return always;
+}
+
 void EntryBuilder::advanceBasesOfStep() {
   int64_t window = analysis.getRollback();
   Location loc = function.getLoc();
@@ -104,6 +111,10 @@ void EntryBuilder::advanceBasesOfStep() {
     if (plan.carriedBy(&op).empty())
       continue;
     const Availability &available = analysis.getAvailability(&op);
+    if (!readsAtOnePlace(&op)) {
+      advanceBasesByNumber(&op);
+      continue;
+    }
     groups[{available.stride, std::max<int64_t>(available.lookahead, 0)}]
         .push_back(&op);
   }
@@ -151,18 +162,68 @@ void EntryBuilder::advanceBasesOfStep() {
   }
 }
 
+/// The same for frames that come in bursts, those that W inputs ago came with
+/// one.
+void EntryBuilder::advanceBasesByNumber(Operation *op) {
+  Location loc = op->getLoc();
+  const Availability &available = analysis.getAvailability(op);
+  SmallVector<unsigned> carried = plan.carriedBy(op);
+  SmallVector<Value> values;
+  for (unsigned state : carried)
+    values.push_back(states[plan.bases.lookup(state)]);
+  int64_t window = analysis.getRollback();
+  Value isFull = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq,
+                                       clockEntry(2), index(window));
+  Value from = framesAfter(available, plus(clockEntry(0), -window)),
+        to = framesAfter(available, plus(clockEntry(0), 1 - window));
+  to = arith::SelectOp::create(builder, loc, isFull, to, from);
+  SmallVector<Value> next = replayFrames(op, values, from, to);
+  for (auto [state, value] : llvm::zip(carried, next))
+    nextStates[plan.bases.lookup(state)] = value;
+}
+
+/// How many frames have come after so many inputs; with those of the first
+/// burst that are none, less than none.
+Value EntryBuilder::framesOfBursts(const Availability &available,
+                                   Value inputs) {
+  Value bursts = plus(inputs, available.stride - 1 - available.lookahead);
+  if (available.lookahead >= available.stride)
+    bursts = arith::MaxSIOp::create(builder, function.getLoc(), bursts,
+                                    index(0));
+  return plus(times(over(bursts, available.stride), available.burst),
+              -available.skip);
+}
+
 /// How many frames have come after so many inputs.
 Value EntryBuilder::framesAfter(const Availability &available, Value inputs) {
-  Location loc = function.getLoc();
-  Value number = inputs;
-  if (int64_t add = available.stride - 1 - available.lookahead)
-    number = arith::AddIOp::create(builder, loc, number, index(add));
-  if (available.lookahead >= available.stride)
-    number = arith::MaxSIOp::create(builder, loc, number, index(0));
-  if (available.stride > 1)
-    number =
-        arith::DivSIOp::create(builder, loc, number, index(available.stride));
-  return number;
+  Value frames = framesOfBursts(available, inputs);
+  return available.skip == 0
+             ? frames
+             : arith::MaxSIOp::create(builder, function.getLoc(), frames,
+                                      index(0))
+                   .getResult();
+}
+
+/// The states of an op after its frames from `from` to `to`, read by number.
+SmallVector<Value> EntryBuilder::replayFrames(Operation *op, ValueRange begin,
+                                              Value from, Value to) {
+  Location loc = op->getLoc();
+  count = 1;
+  auto loop = scf::ForOp::create(builder, loc, from, to, index(1), begin);
+  OpBuilder::InsertionGuard insertion(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  replay.emplace();
+  replay->source = Replay::numbered;
+  replay->frame = loop.getInductionVar();
+  SmallVector<Value> next = replayOp(op, loop.getRegionIterArgs());
+  replay.reset();
+  // Loops carry their values in place.
+  for (auto [value, place] : llvm::zip(next, loop.getRegionIterArgs()))
+    value = bufferization::MaterializeInDestinationOp::create(builder, loc,
+                                                              value, place)
+                .getResult();
+  scf::YieldOp::create(builder, loc, next);
+  return SmallVector<Value>(loop.getResults());
 }
 
 /// The states of an op as they were at the position to go back to.
@@ -177,23 +238,10 @@ void EntryBuilder::rewind(Operation *op) {
     values.push_back(states[plan.bases.lookup(state)]);
   Value oldest =
       arith::SubIOp::create(builder, loc, clockEntry(0), clockEntry(2));
-  auto loop = scf::ForOp::create(
-      builder, loc, framesAfter(available, oldest),
-      framesAfter(available, clockEntry(1)), index(1), values);
-  OpBuilder::InsertionGuard insertion(builder);
-  builder.setInsertionPointToStart(loop.getBody());
-  replay.emplace();
-  replay->source = Replay::numbered;
-  replay->frame = loop.getInductionVar();
-  SmallVector<Value> next = replayOp(op, loop.getRegionIterArgs());
-  replay.reset();
-  // Loops carry their values in place.
-  for (auto [value, place] : llvm::zip(next, loop.getRegionIterArgs()))
-    value = bufferization::MaterializeInDestinationOp::create(builder, loc,
-                                                              value, place)
-                .getResult();
-  scf::YieldOp::create(builder, loc, next);
-  for (auto [state, value] : llvm::zip(carried, loop.getResults()))
+  SmallVector<Value> next =
+      replayFrames(op, values, framesAfter(available, oldest),
+                   framesAfter(available, clockEntry(1)));
+  for (auto [state, value] : llvm::zip(carried, next))
     nextStates[state] = value;
 }
 
@@ -203,15 +251,16 @@ void EntryBuilder::shiftBack(Value value, unsigned number) {
   const Availability &available = analysis.get(value).available;
   Location loc = value.getLoc();
   int64_t depth = state.type.getDimSize(available.time.dim);
-  int64_t most = llvm::divideCeil(analysis.getRollback(), available.stride);
+  int64_t most = llvm::divideCeil(analysis.getRollback(), available.stride) *
+                 available.burst;
   Value front = arith::ConstantOp::create(
       builder, loc,
       builder.getZeroAttr(withFrames(state.type, available.time, most)));
   Value all = tensor::ConcatOp::create(builder, loc, available.time.dim,
                                        ValueRange{front, states[number]});
   Value gone = arith::SubIOp::create(builder, loc,
-                                     framesAfter(available, clockEntry(0)),
-                                     framesAfter(available, clockEntry(1)));
+                                     framesOfBursts(available, clockEntry(0)),
+                                     framesOfBursts(available, clockEntry(1)));
   Value from = arith::SubIOp::create(builder, loc, index(most), gone);
   nextStates[number] = slice(all, available.time, from, depth);
 }

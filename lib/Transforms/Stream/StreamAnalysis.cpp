@@ -224,6 +224,11 @@ unsigned StreamAnalysis::getRegion(Value value) const {
 
 StreamAnalysis::Age StreamAnalysis::getAge(Operation *op,
                                            unsigned operand) const {
+  return getAge(op, operand, /*later=*/0);
+}
+
+StreamAnalysis::Age StreamAnalysis::getAge(Operation *op, unsigned operand,
+                                           int64_t later) const {
   const Availability &in = get(op->getOperand(operand)).available;
   const Availability &out = getAvailability(op);
   const TimeWindow &window = getRule(op)->operands[operand].window;
@@ -232,7 +237,8 @@ StreamAnalysis::Age StreamAnalysis::getAge(Operation *op,
   int64_t bursts = std::lcm(in.stride, out.stride) / out.stride;
   for (int64_t k = 0; k < bursts; ++k) {
     int64_t first = window.firstFor(k * out.burst - out.skip),
-            newest = in.framesWith(k * out.stride + out.lookahead + 1) - 1;
+            newest =
+                in.framesWith(k * out.stride + out.lookahead + 1 + later) - 1;
     age.isAlways &= k == 0 || newest - first == age.most;
     age.most = k == 0 ? newest - first : std::max(age.most, newest - first);
   }
@@ -551,10 +557,7 @@ LogicalResult StreamAnalysis::needHistories(Operation *op) {
 }
 
 int64_t StreamAnalysis::getLoggedAge(Operation *op, unsigned operand) const {
-  const Availability &in = get(op->getOperand(operand)).available;
-  return floorDiv(getAvailability(op).lookahead - in.lookahead + rollback - 1,
-                  in.stride) -
-         getRule(op)->operands[operand].window.offset;
+  return getAge(op, operand, /*later=*/rollback - 1).most;
 }
 
 /// Where frames can be taken back, histories reach back further by as many; and
@@ -563,18 +566,10 @@ LogicalResult StreamAnalysis::keepForRollback() {
   neededHistory = history;
   if (rollback == 0)
     return success();
-  for (Operation &op : sequence.getBody().front().without_terminator()) {
-    if (!getRule(&op))
-      continue;
-    if (getAvailability(&op).burst != 1)
-      return fail(&op, "cannot take frames back: it has several at a time");
-    for (Value result : op.getResults())
-      if (get(result).repeatedAt)
-        return fail(&op, "cannot take frames back: it repeats the first one");
-  }
   for (auto &[value, depth] : history)
     if (depth > 0)
-      depth += llvm::divideCeil(rollback, get(value).available.stride);
+      depth += llvm::divideCeil(rollback, get(value).available.stride) *
+               get(value).available.burst;
   for (Operation &op : sequence.getBody().front().without_terminator()) {
     const TimeRule *rule = getRule(&op);
     if (!rule)

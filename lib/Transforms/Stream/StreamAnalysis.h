@@ -116,6 +116,8 @@ public:
     bool isAlways = true;
   };
   Age getAge(mlir::Operation *op, unsigned operand) const;
+  /// The same for the newest frame so many inputs later.
+  Age getAge(mlir::Operation *op, unsigned operand, int64_t later) const;
 
   /// Has the frames of `op` come so many of them later.
   void delay(mlir::Operation *op, int64_t frames);
