@@ -98,5 +98,5 @@ void itera::explainStreaming(ModuleOp module, llvm::raw_ostream &os) {
     os << "the rows of a batch are not independent: " << why << "\n";
   if (auto most = stream.getAs<IntegerAttr>("max_frames"))
     os << "the stream ends after " << frames(most.getInt())
-       << ", where its table of positions does\n";
+       << ", where a table of positions or a kernel does\n";
 }

@@ -45,6 +45,8 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
   functions.addPass(createRecognizeShiftRegistersPass());
   functions.addPass(createRecognizeRecurrencesPass());
   functions.addPass(createFissionScansPass());
+  // What it finds is no part of a scan, and its own scans are as they should be.
+  functions.addPass(createRecognizeLongConvPass());
   functions.addPass(createRecognizeEmbeddingPass());
   functions.addPass(createRecognizeNormsPass());
   functions.addPass(createRecognizeCausalConvPass());

@@ -189,6 +189,22 @@ def conv():
 
 
 @case
+def long_conv():
+    x, k = normal(2, 3, 9), normal(3, 9)
+    y = np.zeros(x.shape)
+    for d in range(3):
+        for b in range(2):
+            y[b, d] = np.convolve(x[b, d].astype(np.float64), k[d])[:9]
+    yield "%y = ssm.long_conv %x, %k : {x}, {k}", dict(x=x, k=k), dict(y=y), 1e-5
+    # A kernel that is shorter than the sequence.
+    k = normal(3, 4)
+    for d in range(3):
+        for b in range(2):
+            y[b, d] = np.convolve(x[b, d].astype(np.float64), k[d])[:9]
+    yield "%y = ssm.long_conv %x, %k : {x}, {k}", dict(x=x, k=k), dict(y=y), 1e-5
+
+
+@case
 def moe():
     tokens, slots, experts, d, h = 5, 2, 3, 4, 6
     x, g = normal(tokens, d), normal(tokens, slots)

@@ -116,6 +116,19 @@ struct LowerSelectiveScan : OpRewritePattern<SelectiveScanOp> {
   }
 };
 
+/// A convolution with as many zeros in front as the kernel has entries but one.
+struct LowerLongConv : OpRewritePattern<LongConvOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(LongConvOp op,
+                                PatternRewriter &rewriter) const override {
+    int64_t past = TensorWriter::shape(op.getKernel())[1] - 1;
+    rewriter.replaceOp(op, LongConvOp::buildConv(rewriter, op.getLoc(),
+                                                 op.getX(), op.getKernel(),
+                                                 past));
+    return success();
+  }
+};
+
 struct LowerCausalConv1d : OpRewritePattern<CausalConv1dOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(CausalConv1dOp op,
@@ -154,6 +167,6 @@ struct LowerCausalConv1d : OpRewritePattern<CausalConv1dOp> {
 } // namespace
 
 void itera::populateRecurrencePatterns(RewritePatternSet &patterns) {
-  patterns.add<LowerCausalConv1d, LowerLinearRecurrence, LowerSelectiveScan>(
-      patterns.getContext());
+  patterns.add<LowerCausalConv1d, LowerLinearRecurrence, LowerLongConv,
+               LowerSelectiveScan>(patterns.getContext());
 }

@@ -5,6 +5,7 @@
 #include "itera/Dialect/SSM/SSM.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
@@ -159,6 +160,35 @@ LogicalResult CausalConv1dOp::verify() {
       getActivation() != Activation::silu)
     return emitOpError("expected activation none or silu, but got ")
            << stringifyActivation(getActivation());
+  return success();
+}
+
+Value LongConvOp::buildConv(OpBuilder &builder, Location loc, Value frames,
+                            Value kernel, int64_t zeros) {
+  Shape x = shapeOf(frames), k = shapeOf(kernel);
+  // A convolution's weight begins with what the oldest frame is multiplied by.
+  Value weight = ReverseOp::create(builder, loc, kernel.getType(), kernel,
+                                   ArrayRef<int64_t>{1});
+  auto weightType = cast<RankedTensorType>(kernel.getType());
+  SmallVector<ReassociationIndices> groups = {{0, 1}, {2}};
+  weight = tensor::ExpandShapeOp::create(
+      builder, loc, weightType.clone({k[0], 1, k[1]}), weight, groups);
+  int64_t one = 1, none = 0;
+  auto type = cast<RankedTensorType>(frames.getType())
+                  .clone({x[0], x[1], x[2] + zeros - k[1] + 1});
+  return ConvOp::create(builder, loc, type, frames, weight, /*bias=*/Value(),
+                        one, one, zeros, none, /*groups=*/k[0]);
+}
+
+LogicalResult LongConvOp::verify() {
+  Shape x = shapeOf(getX()), kernel = shapeOf(getKernel());
+  // long_conv_c1
+  if (x.size() != 3)
+    return emitOpError("expected x of rank 3, but got ") << getX().getType();
+  // long_conv_c2
+  if (kernel.size() != 2 || kernel[0] != x[1] || kernel[1] < 1)
+    return emitOpError("expected a kernel of shape [D, K] with D = ")
+           << x[1] << ", but got " << getKernel().getType();
   return success();
 }
 

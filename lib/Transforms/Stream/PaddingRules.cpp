@@ -255,6 +255,8 @@ struct Conv : StreamingOpInterface::ExternalModel<Conv, ssm::ConvOp> {
                      1;
     rule.operands[0].window = {stride, -low, window};
     rule.length = {low + high - window + stride, stride, 1};
+    if (auto most = op->getAttrOfType<IntegerAttr>(kMostFramesAttr))
+      rule.mostFrames = most.getInt();
     return success();
   }
 };

@@ -37,6 +37,9 @@ commonTime(llvm::ArrayRef<std::optional<TimeDim>> operands, std::string &why) {
   return common;
 }
 
+/// On a convolution: it says nothing of sequences of more frames.
+inline constexpr llvm::StringLiteral kMostFramesAttr = "ssm.most_frames";
+
 /// Says of results whose frames are outermost, but of several entries, that
 /// each entry is a frame: what is inside of one comes after it in time.
 void splitFrames(TimeRule &rule);

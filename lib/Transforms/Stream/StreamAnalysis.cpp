@@ -399,6 +399,10 @@ LogicalResult StreamAnalysis::visit(Operation *op) {
     if (failed(demand(op, value, *operand.time, result)))
       return failure();
   }
+  if (rule.mostFrames) {
+    int64_t end = inputsWithin(result.length, *rule.mostFrames);
+    maxFrames = std::min(maxFrames.value_or(end), end);
+  }
   for (auto [time, value] : llvm::zip(rule.results, op->getResults())) {
     ValueTime &known = values[value];
     if (time.kind == TimeResult::invariant)
@@ -591,7 +595,24 @@ LogicalResult StreamAnalysis::keepForRollback() {
   return success();
 }
 
+/// Writes long convolutions as convolutions.
+static void expandLongConvs(func::FuncOp function) {
+  function.walk([](ssm::LongConvOp conv) {
+    OpBuilder b(conv);
+    int64_t taps = tensorOf(conv.getKernel()).getDimSize(1),
+            frames = tensorOf(conv.getX()).getDimSize(2);
+    Value y = ssm::LongConvOp::buildConv(b, conv.getLoc(), conv.getX(),
+                                         conv.getKernel(), taps - 1);
+    // A kernel that is as long as the file's sequence may have been cut there.
+    if (taps >= frames)
+      y.getDefiningOp()->setAttr(kMostFramesAttr, b.getI64IntegerAttr(taps));
+    conv.getResult().replaceAllUsesWith(y);
+    conv.erase();
+  });
+}
+
 void itera::makePaddingExplicit(func::FuncOp function) {
+  expandLongConvs(function);
   function.walk([](ssm::ConvOp conv) {
     SmallVector<int64_t> none(conv.getStrides().size(), 0);
     if (conv.getPadsLow() == ArrayRef(none) &&

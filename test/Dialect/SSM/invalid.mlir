@@ -137,6 +137,22 @@ func.func @selective_scan_c3(%x: tensor<1x4x2xf32>, %A: tensor<2x3xf32>, %B: ten
 
 // -----
 
+func.func @long_conv_c1(%x: tensor<4x2xf32>, %k: tensor<2x3xf32>) {
+  // expected-error @below {{expected x of rank 3, but got 'tensor<4x2xf32>'}}
+  %y = ssm.long_conv %x, %k : tensor<4x2xf32>, tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @long_conv_c2(%x: tensor<1x4x2xf32>, %k: tensor<2x4xf32>) {
+  // expected-error @below {{expected a kernel of shape [D, K] with D = 4, but got 'tensor<2x4xf32>'}}
+  %y = ssm.long_conv %x, %k : tensor<1x4x2xf32>, tensor<2x4xf32>
+  return
+}
+
+// -----
+
 func.func @causal_conv1d_c1(%x: tensor<4x2xf32>, %w: tensor<2x3xf32>) {
   // expected-error @below {{expected x of rank 3, but got 'tensor<4x2xf32>'}}
   %y = ssm.causal_conv1d %x, %w none : tensor<4x2xf32>, tensor<2x3xf32>

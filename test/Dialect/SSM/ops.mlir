@@ -29,6 +29,9 @@ func.func @recurrences(%a: tensor<2x16x8xf32>, %h0: tensor<2x8xf32>, %x: tensor<
   // CHECK: ssm.causal_conv1d %{{.*}}, %{{.*}} bias(%{{.*}} : tensor<8xf32>) past(%{{.*}} : tensor<1x3x8xf32>) silu
   %c = ssm.causal_conv1d %x, %w bias(%d : tensor<8xf32>) past(%p : tensor<1x3x8xf32>) silu
       : tensor<1x16x8xf32>, tensor<8x4xf32>
+  // CHECK: ssm.long_conv %{{.*}}, %{{.*}} : tensor<1x16x8xf32>, tensor<16x8xf32>
+  %k = tensor.empty() : tensor<16x8xf32>
+  %l = ssm.long_conv %x, %k : tensor<1x16x8xf32>, tensor<16x8xf32>
   return
 }
 

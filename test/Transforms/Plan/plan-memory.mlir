@@ -33,6 +33,20 @@ func.func @views(%x: memref<16xf32>, %y: memref<16xf32>) {
   return
 }
 
+// What a select chooses between lives as long as what it gives.
+// CHECK-LABEL: func.func @choice
+// CHECK-SAME: memref<128xi8> {ssm.scratch}
+func.func @choice(%x: memref<16xf32>, %y: memref<16xf32>, %c: i1) {
+  %a = memref.alloc() : memref<16xf32>
+  memref.copy %x, %a : memref<16xf32> to memref<16xf32>
+  %s = arith.select %c, %a, %x : memref<16xf32>
+  %b = memref.alloc() : memref<16xf32>
+  memref.copy %x, %b : memref<16xf32> to memref<16xf32>
+  memref.copy %s, %y : memref<16xf32> to memref<16xf32>
+  memref.copy %b, %y : memref<16xf32> to memref<16xf32>
+  return
+}
+
 // A buffer that a loop uses lives for the whole loop.
 // CHECK-LABEL: func.func @loop
 // CHECK-SAME: memref<128xi8> {ssm.scratch}

@@ -144,4 +144,41 @@ def SSM_CausalConv1dOp : SSM_Op<"causal_conv1d", [
   let hasVerifier = 1;
 }
 
+def SSM_LongConvOp : SSM_Op<"long_conv", [Pure, AllTypesMatch<["x", "y"]>]> {
+  let summary = "Depthwise causal convolution with a kernel as long as a sequence";
+  let description = [{
+    y[b,d,t] = sum_s kernel[d,s] * x[b,d,t-s] over s = 0 .. min(t, K-1). Shapes:
+    `x`, `y` [B, D, T]; `kernel` [D, K], its first entry that of the newest
+    frame (the other way round than the weight of a convolution).
+
+    With K >= T the kernel says nothing of what a frame is to frames after more
+    than K: a stream of it ends after K frames.
+
+    Constraints:
+    * (long_conv_c1) x and y have the same type of rank 3.
+    * (long_conv_c2) kernel is [D, K] with K >= 1.
+
+    ```mlir
+    func.func @long(%x: tensor<1x8x64xf32>, %k: tensor<8x64xf32>)
+        -> tensor<1x8x64xf32> {
+      %y = ssm.long_conv %x, %k : tensor<1x8x64xf32>, tensor<8x64xf32>
+      return %y : tensor<1x8x64xf32>
+    }
+    ```
+  }];
+  let arguments = (ins SSM_FloatTensor:$x, SSM_FloatTensor:$kernel);
+  let results = (outs SSM_FloatTensor:$y);
+  let assemblyFormat = [{
+    $x `,` $kernel attr-dict `:` type($x) `,` type($kernel)
+  }];
+  let extraClassDeclaration = [{
+    /// The convolution of [B, D, n] frames with a kernel [D, K] as an ssm.conv:
+    /// `zeros` frames are put in front, and each K frames give one.
+    static ::mlir::Value buildConv(::mlir::OpBuilder &builder,
+                                   ::mlir::Location loc, ::mlir::Value frames,
+                                   ::mlir::Value kernel, int64_t zeros);
+  }];
+  let hasVerifier = 1;
+}
+
 #endif // ITERA_DIALECT_SSM_SSMRECURRENCEOPS_TD

@@ -170,6 +170,38 @@ def RecognizeRecurrencesPass : Pass<"ssm-recognize-recurrences", "::mlir::func::
     Statistic<"numLinear", "linear", "Number of linear recurrences recognised">];
 }
 
+def RecognizeLongConvPass : Pass<"ssm-recognize-long-conv", "::mlir::func::FuncOp"> {
+  let summary = "Raise convolutions by Fourier transforms";
+  let description = [{
+    Exporters of S4 and Hyena write irfft(rfft(x) * rfft(kernel))[:T] as products
+    with matrices of cosines and sines. This pass finds such a region from the
+    slice at its end, follows it up through two transforms to the sequence and a
+    kernel made of constants, and evaluates a small copy of it on random numbers,
+    in double precision. If that is the causal convolution of the two, for which
+    the transforms must have at least 2T - 1 entries, it is replaced:
+
+    * A kernel Re(sum_n c_n p_n^t) of exponentials (and cosines and sines) of
+      multiples of t, as S4D has it, becomes an `ssm.scan` over N complex states
+      per channel. The powers are read off the arguments; that they make the
+      kernel is checked on all of its numbers.
+    * Any other kernel becomes an `ssm.long_conv`.
+
+    Before (transforms of 4 entries of a sequence of 2):
+    ```mlir
+    func.func @fft(%x: tensor<1x3x2xf32>, %w: tensor<3x2xf32>) -> tensor<1x3x2xf32> {
+      // pad, contract with cosines and sines, multiply, contract, slice
+      return %x : tensor<1x3x2xf32>
+    }
+    ```
+    The lit test of the pass has the whole text.
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect", "::itera::ssm::SSMDialect"];
+  let statistics = [
+    Statistic<"raised", "raised", "Convolutions found">];
+}
+
 def RecognizeSsdPass : Pass<"ssm-recognize-ssd", "::mlir::func::FuncOp"> {
   let summary = "Raise closed forms of linear recurrences to the recurrence";
   let description = [{

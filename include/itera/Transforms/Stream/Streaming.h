@@ -71,6 +71,8 @@ struct TimeRule {
   /// The op takes nothing but the last frames of its operand, as many as the
   /// window has.
   bool tail = false;
+  /// The op says nothing of results with more frames than this.
+  std::optional<int64_t> mostFrames;
   /// Where operand 0 has no such frame, the nearest one is meant.
   bool nearest = false;
 };
