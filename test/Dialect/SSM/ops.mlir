@@ -31,7 +31,7 @@ func.func @recurrences(%a: tensor<2x16x8xf32>, %h0: tensor<2x8xf32>, %x: tensor<
       : tensor<1x16x8xf32>, tensor<8x4xf32>
   // CHECK: ssm.long_conv %{{.*}}, %{{.*}} : tensor<1x16x8xf32>, tensor<16x8xf32>
   %k = tensor.empty() : tensor<16x8xf32>
-  %l = ssm.long_conv %x, %k : tensor<1x16x8xf32>, tensor<16x8xf32>
+  %long = ssm.long_conv %x, %k : tensor<1x16x8xf32>, tensor<16x8xf32>
   return
 }
 
