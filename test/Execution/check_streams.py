@@ -338,6 +338,70 @@ def prompt_in_front_of_a_recurrence(b, t):
                  w=weight(3, 1, 3), axis=np.int64(2), two=np.array([2]), end=np.array([2**62]), axes=np.array([2]))
 
 
+@case(lengths=(5, 8, 12, 21))
+def delay_beside_frames_ahead(b, t):
+    """The delay is put off until what is ahead has come; chunks begin after its
+    padding."""
+    return Model([node("Conv", "x,w", "c", pads=[0, 9], dilations=[3]), node("Pad", "c,front,value", "p"),
+                  node("Slice", "p,zero,minus,axis", "late"), node("Slice", "c,four,end,axis", "q"),
+                  node("Pad", "q,back,value", "early"), node("Add", "late,early", "s"), node("Add", "s,c", "y")],
+                 dict(x=[b, 3, t]), dict(y=[b, 3, t]), w=weight(3, 3, 4), front=np.array([0, 0, 3, 0, 0, 0]),
+                 back=np.array([0, 0, 0, 0, 0, 4]), value=np.float32(0.7), zero=np.array([0]), minus=np.array([-3]),
+                 four=np.array([4]), end=np.array([2**62]), axis=np.array([2]))
+
+
+# ---- kernels as long as the sequence ---------------------------------------------
+
+class Convolution(Model):
+    """A convolution with a kernel by way of Fourier transforms, as PyTorch
+    exports it, and a sum of it."""
+
+    def __init__(self, b, t, kernel, nodes=(), **constants):
+        def transform(name, x, axis):
+            padded = [node("Pad", f"{x},{name}_pads", f"{name}_p"), node("Unsqueeze", f"{name}_p,last", f"{name}_u")]
+            spectrum = node("DFT", f"{name}_u", f"{name}_f", axis=axis, onesided=1)
+            parts = [node("Slice", f"{name}_f,{i},{i + 1},last", f"{name}_{part}") for i, part in enumerate("ri")]
+            return [*padded, spectrum, *parts]
+
+        product = [node("Mul", "x_r,k_r", "rr"), node("Mul", "x_i,k_i", "ii"), node("Sub", "rr,ii", "y_r"),
+                   node("Mul", "x_r,k_i", "ri"), node("Mul", "x_i,k_r", "ir"), node("Add", "ri,ir", "y_i"),
+                   node("Concat", "y_r,y_i", "y_f", axis=-1), node("DFT", "y_f,length", "y_c", axis=2, inverse=1, onesided=1),
+                   node("Slice", "y_c,0,1,last", "y_s"), node("Squeeze", "y_s,last", "y_p"),
+                   node("Slice", "y_p,0,frames,time", "c"), node("CumSum", "c,axis", "y")]
+        super().__init__([*nodes, *transform("x", "x", 2), *transform("k", "k", 1), *product], dict(x=[b, 2, t]),
+                         dict(y=[b, 2, t], c=[b, 2, t]), x_pads=np.array([0, 0, 0, 0, 0, t]), k_pads=np.array([0, 0, 0, t]),
+                         last=np.array([-1]), length=np.int64(2 * t), frames=np.array([t]), time=np.array([2]),
+                         axis=np.int64(2), **{str(i): np.array([i]) for i in range(3)}, **constants)
+        self.kernel = kernel
+
+    def reference(self, values):
+        x = values["x"].astype(np.float64)
+        c = np.zeros(x.shape)
+        for s in range(x.shape[2]):
+            c[:, :, s:] += self.kernel[:, s:s + 1] * x[:, :, :x.shape[2] - s]
+        return dict(y=np.cumsum(c, 2), c=c)
+
+
+@case(lengths=[t for t in LENGTHS if t <= WRITTEN], known=dict(c=lambda t: t))
+def kernel_of_numbers(b, t):
+    k = weight(2, WRITTEN)[:, :t]
+    return Convolution(b, t, k, k=k)
+
+
+@case(lengths=(1, 5, 12, 21, 100), known=dict(c=lambda t: t))
+def kernel_of_powers(b, t):
+    """Longer than the file's: the powers go on."""
+    decay = -np.array([[0.1, 0.3, 0.02], [0.5, 0.05, 1.0]])[:, :, None] * np.arange(t)
+    angle = np.array([[0.0, 0.9, 2.5], [0.3, 1.1, 0.01]])[:, :, None] * np.arange(t)
+    real, imaginary = weight(2, 3)[:, :, None], weight(3, 2).T[:, :, None]
+    terms = np.exp(decay) * (real * np.cos(angle) - imaginary * np.sin(angle))
+    return Convolution(b, t, 2 * terms.sum(1), [
+        node("Exp", "decay", "e"), node("Cos", "angle", "o"), node("Sin", "angle", "s"), node("Mul", "real,e", "re"),
+        node("Mul", "re,o", "reo"), node("Mul", "imaginary,e", "ie"), node("Mul", "ie,s", "ies"), node("Sub", "reo,ies", "terms"),
+        node("ReduceSum", "terms,1", "sum", keepdims=0), node("Mul", "sum,two", "k")], decay=decay, angle=angle, real=real,
+        imaginary=imaginary, two=np.float64(2))
+
+
 # ---- known at the end only -----------------------------------------------------
 
 @case(lengths=LENGTHS[1:])
@@ -426,15 +490,16 @@ def stream(tools, folder, values, mode):
         return dict(file)
 
 
-def check_known(path, make, batch, longest, known):
+def check_known(path, make, batch, lengths, known):
     """An output has come as far as it is known: what comes later changes its
     next frame, and none before."""
-    model = make(batch, longest)
+    longest = lengths[-1]
+    model, shorter = make(batch, longest), make(batch, lengths[-2])
     rng = np.random.default_rng(1)
     values = {k: rng.standard_normal(s).astype(np.float32) for k, s in model.inputs.items()}
     compiled = stream_host.Model(path)
     session = compiled.session()
-    written, expected = make(batch, WRITTEN), model.reference(values)
+    expected = model.reference(values)
     for i, output in enumerate(compiled.outputs):
         if output.name not in known:
             continue
@@ -443,7 +508,7 @@ def check_known(path, make, batch, longest, known):
             got = session.api.frames_after(session.handle, t, i)
             later = {}
             for name, value in values.items():
-                time = next(d for d, n in enumerate(written.inputs[name]) if n != model.inputs[name][d])
+                time = next(d for d, n in enumerate(shorter.inputs[name]) if n != model.inputs[name][d])
                 later[name] = np.concatenate([np.take(value, range(t), time), 9 + np.take(value, range(t, longest), time)], time)
             changed = model.reference(later)[output.name] != expected[output.name]
             same = np.moveaxis(changed, output.time, 0).reshape(changed.shape[output.time], -1).any(1)
@@ -459,7 +524,7 @@ def check(tools, make, batch, lengths, flags, known):
             file.write(make(batch, WRITTEN).proto(F).SerializeToString())
         run([tools[0], path, "-o", os.path.join(folder, "m.so"), "--stream=required", f"--chunk={PREFILL}", "--cache-dir=",
              *flags, *tools[2:]])
-        check_known(os.path.join(folder, "m.so"), make, batch, lengths[-1], known)
+        check_known(os.path.join(folder, "m.so"), make, batch, lengths, known)
         for length in lengths:
             model = make(batch, length)
             rng = np.random.default_rng(length)

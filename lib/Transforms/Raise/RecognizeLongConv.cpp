@@ -8,8 +8,9 @@
 // Idea: as with closed forms (RecognizeSsd.cpp), the algebra is not matched op
 // by op. From a slice at the front of a dimension, which cuts off the second
 // half of a product of twice the length, all ops are followed up through two
-// transforms to what is transformed, two values: the sequence and the kernel.
-// The region between is evaluated on random numbers. It is linear in either
+// transforms to what is transformed, the sequence and the kernel; or the
+// sequence alone, if the file has the kernel transformed, and then the kernel is
+// what becomes of a one and zeros. The region between is evaluated on random numbers. It is linear in either
 // value by the ops that it is made of, so agreement with the convolution at
 // random points is equality: transforms that are too short, padding that is not
 // zero or a slice that is not the front would all show.
@@ -47,7 +48,11 @@ namespace {
 
 /// y = x * kernel, by the dimensions of the three.
 struct LongConv {
-  Value root, x, kernel;
+  Value root, x;
+  /// The kernel; null if the file only has what it was transformed to. Then its
+  /// numbers, [channels, frames].
+  Value kernel;
+  std::vector<double> numbers;
   /// Of x and of root: dimensions in the order batch, channels, time.
   SmallVector<int64_t> orderOfX, orderOfRoot;
   int64_t batch = 1, channels = 1, frames = 1;
@@ -63,7 +68,7 @@ private:
   bool cut(Value root, CutRegion &region);
   std::optional<LongConv> makeForm(const CutRegion &region, RegionAxes &axes);
   bool isConvolution(const CutRegion &region, RegionAxes &axes,
-                     const LongConv &form);
+                     LongConv &form);
 
   ssm::Evaluator &evaluator;
 };
@@ -157,51 +162,61 @@ bool TransformSearch::cut(Value root, CutRegion &region) {
     }
   }
   region.sort();
-  return region.leaves.size() == 2;
+  return region.leaves.size() == 1 || region.leaves.size() == 2;
 }
 
-/// The dimensions of a value whose axes are time, and the others' axes; none if
-/// a dimension is of both, or of none but is not of size 1.
-static std::optional<int64_t> timeDimOf(Value value, RegionAxes &axes,
-                                        SmallVector<AxisList> &dims) {
-  dims = axes.of(value);
-  std::optional<int64_t> time;
+/// The one dimension of a value that has axes which `others` has not.
+static std::optional<int64_t> ownDimOf(ArrayRef<AxisList> dims,
+                                       ArrayRef<int> others) {
+  std::optional<int64_t> own;
   for (auto [d, list] : llvm::enumerate(dims)) {
-    bool pinned = llvm::any_of(list, [&](int a) { return axes.table.isPinned(a); });
-    if (!pinned)
+    if (llvm::all_of(list, [&](int a) { return llvm::is_contained(others, a); }))
       continue;
-    if (time)
+    if (own)
       return std::nullopt;
-    time = d;
+    own = d;
   }
-  return time;
+  return own;
 }
 
+/// The result has the axes of the two values, but for time, which it has anew.
 std::optional<LongConv> TransformSearch::makeForm(const CutRegion &region,
                                                   RegionAxes &axes) {
   LongConv form;
   form.root = region.root;
-  std::tie(form.x, form.kernel) =
-      std::pair(region.leaves[0], region.leaves[1]);
+  form.x = region.leaves.front();
+  if (region.leaves.size() == 2)
+    form.kernel = region.leaves.back();
   if (isConstantMade(form.x))
     std::swap(form.x, form.kernel);
-  if (isConstantMade(form.x) || !isConstantMade(form.kernel))
+  if (!form.x || isConstantMade(form.x) ||
+      (form.kernel && !isConstantMade(form.kernel)))
     return std::nullopt;
-  SmallVector<AxisList> ofX, ofKernel, ofRoot;
-  std::optional<int64_t> x = timeDimOf(form.x, axes, ofX),
-                         kernel = timeDimOf(form.kernel, axes, ofKernel),
-                         root = timeDimOf(form.root, axes, ofRoot);
-  if (!x || !kernel || !root || *kernel != rankOf(form.kernel) - 1)
+  SmallVector<AxisList> ofX = axes.of(form.x), ofRoot = axes.of(form.root);
+  AxisList inRoot = axes.flat(form.root);
+  std::optional<int64_t> x = ownDimOf(ofX, inRoot),
+                         root = ownDimOf(ofRoot, axes.flat(form.x));
+  if (!x || !root)
     return std::nullopt;
   form.frames = shapeOf(form.root)[*root];
-  if (shapeOf(form.x)[*x] != form.frames ||
-      shapeOf(form.kernel)[*kernel] != form.frames || form.frames < 2)
+  if (shapeOf(form.x)[*x] != form.frames || form.frames < 2)
     return std::nullopt;
-  // Channels are what the kernel has.
+  // Channels are what the kernel has, or what its transform differs in.
   AxisList channels;
-  for (auto [d, list] : llvm::enumerate(ofKernel))
-    if (int64_t(d) != *kernel)
+  if (form.kernel) {
+    SmallVector<AxisList> ofKernel = axes.of(form.kernel);
+    std::optional<int64_t> time = ownDimOf(ofKernel, inRoot);
+    if (!time || *time != rankOf(form.kernel) - 1 ||
+        shapeOf(form.kernel)[*time] != form.frames)
+      return std::nullopt;
+    for (const AxisList &list : ArrayRef(ofKernel).drop_back())
       llvm::append_range(channels, list);
+  } else {
+    for (auto [d, list] : llvm::enumerate(ofX))
+      for (int axis : list)
+        if (int64_t(d) != *x && axes.table.isPinned(axis))
+          channels.push_back(axis);
+  }
   form.channels = axes.table.sizeOf(channels);
   auto orderOf = [&](Value value, ArrayRef<AxisList> dims, int64_t time,
                      AxisList &batch,
@@ -249,8 +264,8 @@ static std::vector<double> reorder(const std::vector<double> &numbers,
 }
 
 bool TransformSearch::isConvolution(const CutRegion &region, RegionAxes &axes,
-                                    const LongConv &form) {
-  constexpr int64_t kEntries = 2; // along batch and channels
+                                    LongConv &form) {
+  constexpr int64_t kEntries = 2; // along free axes
   SmallCopy copy(region, axes, kEntries, evaluator);
   if (copy.getLargest() > kMostElements)
     return false;
@@ -264,6 +279,12 @@ bool TransformSearch::isConvolution(const CutRegion &region, RegionAxes &axes,
     }
     return shape;
   };
+  int64_t frames = form.frames;
+  // Rows of frames, channels inside of the batch.
+  auto rowsOf = [&](Value value, const std::vector<double> &numbers,
+                    ArrayRef<int64_t> order) {
+    return reorder(numbers, shapeFor(value), order);
+  };
   std::mt19937_64 random(1);
   std::uniform_real_distribution<double> number(-1.0, 1.0);
   std::vector<std::vector<double>> leaves;
@@ -275,18 +296,32 @@ bool TransformSearch::isConvolution(const CutRegion &region, RegionAxes &axes,
     for (double &value : leaves.back())
       value = number(random);
   }
+  size_t atX = llvm::find(region.leaves, form.x) - region.leaves.begin();
+  std::vector<double> kernel;
+  if (form.kernel) {
+    kernel = leaves[1 - atX];
+  } else {
+    // What becomes of a single one in front.
+    int64_t inner = 1;
+    SmallVector<int64_t> shape = shapeFor(form.x);
+    for (int64_t d = form.orderOfX.back() + 1; d < int64_t(shape.size()); ++d)
+      inner *= shape[d];
+    std::vector<double> ones(leaves[atX].size());
+    for (size_t i = 0; i < ones.size(); ++i)
+      ones[i] = i / inner % frames == 0;
+    std::optional<std::vector<double>> response = copy.run({ones});
+    if (!response)
+      return false;
+    kernel = rowsOf(form.root, *response, form.orderOfRoot);
+    kernel.resize(form.channels * frames);
+    form.numbers = kernel;
+  }
   std::optional<std::vector<double>> result = copy.run(leaves);
   if (!result)
     return false;
-  bool xFirst = region.leaves[0] == form.x;
-  std::vector<double> x = reorder(leaves[xFirst ? 0 : 1], shapeFor(form.x),
-                                  form.orderOfX),
-                      y = reorder(*result, shapeFor(form.root),
-                                  form.orderOfRoot);
-  const std::vector<double> &kernel = leaves[xFirst ? 1 : 0];
-  // Channels are inside of the batch, and time is inside of these.
-  int64_t frames = form.frames, rows = y.size() / frames,
-          channels = kernel.size() / frames;
+  std::vector<double> x = rowsOf(form.x, leaves[atX], form.orderOfX),
+                      y = rowsOf(form.root, *result, form.orderOfRoot);
+  int64_t rows = y.size() / frames, channels = kernel.size() / frames;
   double largest = 0, difference = 0;
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t t = 0; t < frames; ++t) {
@@ -330,6 +365,21 @@ static bool isOrdered(ArrayRef<int64_t> order) {
   return llvm::is_sorted(order);
 }
 
+/// The kernel, [channels, frames].
+static Value kernelOf(OpBuilder &b, const LongConv &form) {
+  Location loc = form.root.getLoc();
+  if (form.kernel)
+    return reshape(b, loc, form.kernel, {form.channels, form.frames});
+  Type element = typeOf(form.root).getElementType();
+  char *data;
+  auto host = ssm::HostTensor::allocate(
+      RankedTensorType::get({form.channels, form.frames}, element),
+      *ssm::getElementKind(element), data);
+  ssm::storeFloats(host.kind, data, 0, form.numbers.size(),
+                   form.numbers.data());
+  return ssm::buildConstant(b, loc, host, "kernel");
+}
+
 /// The convolution, as a recurrence where the kernel is a sum of powers.
 static Value build(OpBuilder &b, const LongConv &form,
                    ssm::Evaluator &evaluator) {
@@ -338,14 +388,12 @@ static Value build(OpBuilder &b, const LongConv &form,
   if (!isOrdered(form.orderOfX))
     x = permute(b, loc, x, form.orderOfX);
   x = reshape(b, loc, x, {form.batch, form.channels, form.frames});
-  Value kernel =
-      reshape(b, loc, form.kernel, {form.channels, form.frames});
-  Value y;
-  if (std::optional<KernelPowers> powers =
-          findPowers(form.kernel, form.channels, form.frames, evaluator))
-    y = buildPowers(b, loc, x, *powers);
-  else
-    y = ssm::LongConvOp::create(b, loc, x.getType(), x, kernel);
+  std::optional<KernelPowers> powers;
+  if (form.kernel)
+    powers = findPowers(form.kernel, form.channels, form.frames, evaluator);
+  Value y = powers ? buildPowers(b, loc, x, *powers)
+                   : ssm::LongConvOp::create(b, loc, x.getType(), x,
+                                             kernelOf(b, form));
   SmallVector<int64_t> shape, back(form.orderOfRoot.size());
   for (auto [i, d] : llvm::enumerate(form.orderOfRoot)) {
     shape.push_back(shapeOf(form.root)[d]);

@@ -94,6 +94,12 @@ LogicalResult StreamAnalysis::findRates() {
       warmup = std::max(warmup, arrival.lookahead +
                                     (arrival.startsWithPart() ? arrival.stride
                                                               : 0));
+    // Frames in front of an operand that come with an input are for steps.
+    for (auto [operand, source] :
+         llvm::zip(getRule(&op)->operands, op.getOperands()))
+      if (get(source).kind == ValueTime::frames && operand.window.offset < 0)
+        warmup = std::max(warmup,
+                          value.inputOf(-operand.window.offset - 1) + 1);
     // Strides are products of small numbers: their common multiple is one.
     alignment = std::lcm(alignment, value.stride);
     constexpr int64_t kMost = 1 << 20;
