@@ -103,6 +103,37 @@ struct ReshapeInsteadOfTranspose : OpRewritePattern<linalg::TransposeOp> {
   }
 };
 
+/// A scan whose results are stacked along a dimension of size one, and then
+/// transposed, stacks them where they belong: a reshape would not tell any more
+/// which of several such dimensions is time.
+struct StackInsteadOfTranspose : OpRewritePattern<linalg::TransposeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(linalg::TransposeOp op,
+                                PatternRewriter &rewriter) const override {
+    auto scan = op.getInput().getDefiningOp<ssm::ScanOp>();
+    if (!scan || scan.getLength() != 1 || !op.getInput().hasOneUse())
+      return rewriter.notifyMatchFailure(op, "no scan of one step");
+    unsigned states = scan.getInits().size(),
+             number = cast<OpResult>(op.getInput()).getResultNumber();
+    if (number < states)
+      return rewriter.notifyMatchFailure(op, "a last state");
+    SmallVector<int64_t> dims(scan.getStackDims()), rest;
+    int64_t &dim = dims[number - states];
+    for (int64_t from : op.getPermutation())
+      if (from != dim)
+        rest.push_back(from);
+    if (!llvm::is_sorted(rest))
+      return rewriter.notifyMatchFailure(op, "it moves other dimensions");
+    dim = llvm::find(op.getPermutation(), dim) - op.getPermutation().begin();
+    rewriter.modifyOpInPlace(scan, [&] {
+      scan.setStackDims(dims);
+      scan.getResult(number).setType(typeOf(op->getResult(0)));
+    });
+    rewriter.replaceOp(op, scan.getResult(number));
+    return success();
+  }
+};
+
 /// A slice that takes all but drops dimensions of size one is a reshape.
 struct ReshapeInsteadOfSlice : OpRewritePattern<tensor::ExtractSliceOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -309,6 +340,8 @@ bool Absorber::run() {
 
 void SimplifyTransposesPass::runOnOperation() {
   RewritePatternSet patterns(&getContext());
+  // A stack is moved while the transpose is still one.
+  patterns.add<StackInsteadOfTranspose>(patterns.getContext(), /*benefit=*/2);
   patterns.add<ComposeTransposes, ReshapeInsteadOfTranspose,
                ReshapeInsteadOfSlice, FoldTransposeIntoContract>(&getContext());
   tensor::ExpandShapeOp::getCanonicalizationPatterns(patterns, &getContext());

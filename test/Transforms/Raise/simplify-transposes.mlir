@@ -76,3 +76,20 @@ func.func @compose(%x: tensor<1x6x4xf32>, %y: tensor<2x3x4xf32>) -> (tensor<6x1x
   %d = linalg.transpose ins(%c : tensor<3x4x2xf32>) outs(%h : tensor<4x3x2xf32>) permutation = [1, 0, 2]
   return %a, %d : tensor<6x1x4xf32>, tensor<4x3x2xf32>
 }
+
+// A scan of one step: as a reshape, the transpose would leave two dimensions of
+// size one, of which nothing says any more that the other one is time.
+// CHECK-LABEL: func @one_step
+// CHECK: stack_dims = array<i64: 1>
+// CHECK-NOT: linalg.transpose
+func.func @one_step(%h: tensor<1x4xf32>, %x: tensor<1x1x4xf32>) -> tensor<1x1x4xf32> {
+  %s:2 = ssm.scan init(%h : tensor<1x4xf32>) sequences(%x : tensor<1x1x4xf32>) length 1 {
+  ^bb0(%a: tensor<1x4xf32>, %b: tensor<1x4xf32>):
+    %c = arith.addf %a, %b : tensor<1x4xf32>
+    %t = math.tanh %c : tensor<1x4xf32>
+    ssm.yield %t, %t : tensor<1x4xf32>, tensor<1x4xf32>
+  } {sequence_dims = array<i64: 1>, stack_dims = array<i64: 0>} -> tensor<1x4xf32>, tensor<1x1x4xf32>
+  %e = tensor.empty() : tensor<1x1x4xf32>
+  %y = linalg.transpose ins(%s#1 : tensor<1x1x4xf32>) outs(%e : tensor<1x1x4xf32>) permutation = [1, 0, 2]
+  return %y : tensor<1x1x4xf32>
+}

@@ -99,3 +99,50 @@ func.func @forward(%x: tensor<8x3xf32> {ssm.name = "x"}) -> (tensor<16x3xf32> {s
   %y = tensor.concat dim(0) %x, %x : (tensor<8x3xf32>, tensor<8x3xf32>) -> tensor<16x3xf32> loc("/Concat")
   return %y : tensor<16x3xf32>
 }
+
+// -----
+
+// Two frames for each input, and of these every third: now one comes, now none.
+// CHECK: remark: {{.*}}the model cannot stream: node '/Slice' (tensor.extract_slice) has frames at a rate that the number of inputs does not divide into
+func.func @forward(%x: tensor<9x2x3xf32> {ssm.name = "x"}) -> (tensor<6x3xf32> {ssm.name = "y"}) {
+  %c = tensor.collapse_shape %x [[0, 1], [2]] : tensor<9x2x3xf32> into tensor<18x3xf32>
+  %y = tensor.extract_slice %c[0, 0] [6, 3] [3, 1] : tensor<18x3xf32> to tensor<6x3xf32> loc("/Slice")
+  return %y : tensor<6x3xf32>
+}
+
+// -----
+
+// CHECK: remark: {{.*}}the model cannot stream: node '/Pad' (ssm.gather) picks time steps by number
+func.func @forward(%x: tensor<4x3xf32> {ssm.name = "x"}) -> (tensor<6x3xf32> {ssm.name = "y"}) {
+  %i = arith.constant dense<[2, 1, 0, 1, 2, 3]> : tensor<6xi64>
+  %y = ssm.gather %x, %i dim 0 : tensor<4x3xf32>, tensor<6xi64> -> tensor<6x3xf32> loc("/Pad")
+  return %y : tensor<6x3xf32>
+}
+
+// -----
+
+// The sum begins with a frame that is known with the first input, and so are the
+// next two: three at one position.
+// CHECK: remark: {{.*}}the model cannot stream: node '/CumSum' (ssm.cumsum) needs the frames in front of a sequence, which repeat its first one, before that
+func.func @forward(%x: tensor<4x3xf32> {ssm.name = "x"}) -> (tensor<6x3xf32> {ssm.name = "y"}) {
+  %i = arith.constant dense<[0, 0, 0, 1, 2, 3]> : tensor<6xi64>
+  %p = ssm.gather %x, %i dim 0 : tensor<4x3xf32>, tensor<6xi64> -> tensor<6x3xf32>
+  %y = ssm.cumsum %p dim 0 : tensor<6x3xf32> loc("/CumSum")
+  return %y : tensor<6x3xf32>
+}
+
+// -----
+
+// Blocks of two beside blocks of three: of two inputs the one has frames, of
+// three the other has more.
+// CHECK: remark: {{.*}}the model cannot stream: node '/Add' (arith.addf) joins sequences of which now the one and now the other is longer
+func.func @forward(%x: tensor<12x3xf32> {ssm.name = "x"}) -> (tensor<12x3xf32> {ssm.name = "y"}) {
+  %a = tensor.expand_shape %x [[0, 1], [2]] output_shape [6, 2, 3] : tensor<12x3xf32> into tensor<6x2x3xf32>
+  %b = math.exp %a : tensor<6x2x3xf32>
+  %c = tensor.collapse_shape %b [[0, 1], [2]] : tensor<6x2x3xf32> into tensor<12x3xf32>
+  %d = tensor.expand_shape %x [[0, 1], [2]] output_shape [4, 3, 3] : tensor<12x3xf32> into tensor<4x3x3xf32>
+  %e = math.exp %d : tensor<4x3x3xf32>
+  %f = tensor.collapse_shape %e [[0, 1], [2]] : tensor<4x3x3xf32> into tensor<12x3xf32>
+  %y = arith.addf %c, %f : tensor<12x3xf32> loc("/Add")
+  return %y : tensor<12x3xf32>
+}
