@@ -186,14 +186,73 @@ def RecognizeLongConvPass : Pass<"ssm-recognize-long-conv", "::mlir::func::FuncO
       kernel is checked on all of its numbers.
     * Any other kernel becomes an `ssm.long_conv`.
 
-    Before (transforms of 4 entries of a sequence of 2):
+    Transforms of 4 entries of a sequence of 2:
     ```mlir
-    func.func @fft(%x: tensor<1x3x2xf32>, %w: tensor<3x2xf32>) -> tensor<1x3x2xf32> {
-      // pad, contract with cosines and sines, multiply, contract, slice
-      return %x : tensor<1x3x2xf32>
+    #x = affine_map<(d, i, j) -> (d, j)>
+    #m = affine_map<(d, i, j) -> (i, j)>
+    #y = affine_map<(d, i, j) -> (d, i)>
+    func.func @fft(%x: tensor<1x2xf32>) -> tensor<1x2xf32> {
+      %cos = arith.constant dense<[ [1.0, 1.0, 1.0, 1.0], [1.0, 0.0, -1.0, 0.0],
+        [1.0, -1.0, 1.0, -1.0] ]> : tensor<3x4xf32>
+      %sin = arith.constant dense<[ [0.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 1.0],
+        [0.0, 0.0, 0.0, 0.0] ]> : tensor<3x4xf32>
+      %icos = arith.constant dense<[ [0.25, 0.5, 0.25], [0.25, 0.0, -0.25],
+        [0.25, -0.5, 0.25], [0.25, 0.0, -0.25] ]> : tensor<4x3xf32>
+      %isin = arith.constant dense<[ [0.0, 0.0, 0.0], [0.0, -0.5, 0.0],
+        [0.0, 0.0, 0.0], [0.0, 0.5, 0.0] ]> : tensor<4x3xf32>
+      %k = arith.constant dense<[ [0.5, -1.25] ]> : tensor<1x2xf32>
+      %zero = arith.constant 0.0 : f32
+      %f = arith.constant dense<0.0> : tensor<1x3xf32>
+      %t = arith.constant dense<0.0> : tensor<1x4xf32>
+      %xp = tensor.pad %x low[0, 0] high[0, 2] {
+      ^bb0(%i: index, %j: index):
+        tensor.yield %zero : f32
+      } : tensor<1x2xf32> to tensor<1x4xf32>
+      %kp = tensor.pad %k low[0, 0] high[0, 2] {
+      ^bb0(%i: index, %j: index):
+        tensor.yield %zero : f32
+      } : tensor<1x2xf32> to tensor<1x4xf32>
+      %xr = linalg.contract indexing_maps = [#x, #m, #y]
+        ins(%xp, %cos : tensor<1x4xf32>, tensor<3x4xf32>)
+        outs(%f : tensor<1x3xf32>) -> tensor<1x3xf32>
+      %xi = linalg.contract indexing_maps = [#x, #m, #y]
+        ins(%xp, %sin : tensor<1x4xf32>, tensor<3x4xf32>)
+        outs(%f : tensor<1x3xf32>) -> tensor<1x3xf32>
+      %kr = linalg.contract indexing_maps = [#x, #m, #y]
+        ins(%kp, %cos : tensor<1x4xf32>, tensor<3x4xf32>)
+        outs(%f : tensor<1x3xf32>) -> tensor<1x3xf32>
+      %ki = linalg.contract indexing_maps = [#x, #m, #y]
+        ins(%kp, %sin : tensor<1x4xf32>, tensor<3x4xf32>)
+        outs(%f : tensor<1x3xf32>) -> tensor<1x3xf32>
+      %a = arith.mulf %xr, %kr : tensor<1x3xf32>
+      %b = arith.mulf %xi, %ki : tensor<1x3xf32>
+      %yr = arith.subf %a, %b : tensor<1x3xf32>
+      %c = arith.mulf %xr, %ki : tensor<1x3xf32>
+      %d = arith.mulf %xi, %kr : tensor<1x3xf32>
+      %yi = arith.addf %c, %d : tensor<1x3xf32>
+      %v = linalg.contract indexing_maps = [#x, #m, #y]
+        ins(%yr, %icos : tensor<1x3xf32>, tensor<4x3xf32>)
+        outs(%t : tensor<1x4xf32>) -> tensor<1x4xf32>
+      %w = linalg.contract indexing_maps = [#x, #m, #y]
+        ins(%yi, %isin : tensor<1x3xf32>, tensor<4x3xf32>)
+        outs(%t : tensor<1x4xf32>) -> tensor<1x4xf32>
+      %u = arith.addf %v, %w : tensor<1x4xf32>
+      %y = tensor.extract_slice %u[0, 0] [1, 2] [1, 1] : tensor<1x4xf32> to tensor<1x2xf32>
+      return %y : tensor<1x2xf32>
     }
     ```
-    The lit test of the pass has the whole text.
+    becomes
+    ```mlir
+    func.func @fft(%x: tensor<1x2xf32>) -> tensor<1x2xf32> {
+      %k = arith.constant dense<[ [0.5, -1.25] ]> : tensor<1x2xf32>
+      %e = tensor.expand_shape %x [ [0], [1, 2] ] output_shape [1, 1, 2]
+        : tensor<1x2xf32> into tensor<1x1x2xf32>
+      %c = ssm.long_conv %e, %k : tensor<1x1x2xf32>, tensor<1x2xf32>
+      %y = tensor.collapse_shape %c [ [0], [1, 2] ]
+        : tensor<1x1x2xf32> into tensor<1x2xf32>
+      return %y : tensor<1x2xf32>
+    }
+    ```
   }];
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
