@@ -2,6 +2,7 @@
 // ssm.conv, ssm.cumsum, ssm.reverse, and linalg.softmax.
 
 #include "Patterns.h"
+#include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 
 using namespace mlir;
 using namespace itera;
@@ -52,6 +53,17 @@ struct LowerConv : OpRewritePattern<ConvOp> {
                           Value term = arith::MulFOp::create(b, v[0], v[1]);
                           return arith::AddFOp::create(b, v[2], term);
                         });
+    // With few channels and many taps, positions are what vectors are made of.
+    // The order of the terms of a sum stays.
+    constexpr int64_t kManyTaps = 16;
+    if (auto loops = y.getDefiningOp<linalg::GenericOp>();
+        loops && spatial == 1 && op.getStrides()[0] == 1 &&
+        TensorWriter::shape(op.getWeight())[1] == 1 &&
+        TensorWriter::shape(op.getWeight())[2] >= kManyTaps)
+      if (FailureOr<linalg::GenericOp> turned = linalg::interchangeGenericOp(
+              rewriter, loops, {0, 1, 2, 4, 5, 3});
+          succeeded(turned))
+        y = turned->getResult(0);
     SmallVector<ReassociationIndices> merge = {{0}, {1, 2}};
     for (int64_t i = 0; i < spatial; ++i)
       merge.push_back({3 + i});
