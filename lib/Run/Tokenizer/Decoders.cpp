@@ -120,18 +120,10 @@ static Error readStep(const JsonPlace &place, DecoderSteps &steps,
   Expected<std::string> type = place.getString("type");
   if (!type)
     return type.takeError();
-  if (*type == "Sequence") {
-    Expected<JsonPlace> list = place.get("decoders");
-    if (!list)
-      return list.takeError();
-    Expected<const json::Array *> array = list->array();
-    if (!array)
-      return array.takeError();
-    for (size_t i = 0; i < (*array)->size(); ++i)
-      if (Error error = readStep(list->at(i), steps, fused))
-        return error;
-    return Error::success();
-  }
+  if (*type == "Sequence")
+    return place.forEachOf("decoders", [&](const JsonPlace &step) {
+      return readStep(step, steps, fused);
+    });
   if (*type == "Fuse") {
     fused = true;
     return Error::success();

@@ -104,3 +104,17 @@ Expected<json::Value> itera::parseJson(StringRef text) {
   // The parser's text is "[line:column, byte=n]: problem".
   return createStringError(inconvertibleErrorCode(), "not JSON: " + problem);
 }
+
+Error JsonPlace::forEachOf(StringRef key,
+                           function_ref<Error(const JsonPlace &)> read) const {
+  Expected<JsonPlace> list = get(key);
+  if (!list)
+    return list.takeError();
+  Expected<const json::Array *> elements = list->array();
+  if (!elements)
+    return elements.takeError();
+  for (size_t i = 0; i < (*elements)->size(); ++i)
+    if (Error error = read(list->at(i)))
+      return error;
+  return Error::success();
+}

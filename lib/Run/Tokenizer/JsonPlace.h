@@ -5,6 +5,7 @@
 #ifndef ITERA_LIB_RUN_TOKENIZER_JSONPLACE_H
 #define ITERA_LIB_RUN_TOKENIZER_JSONPLACE_H
 
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/Support/Error.h"
 #include "llvm/Support/JSON.h"
 #include <optional>
@@ -38,6 +39,11 @@ public:
                                         llvm::StringRef other) const;
   llvm::Expected<bool> getBool(llvm::StringRef key, bool other) const;
   JsonPlace at(size_t index) const;
+  /// Calls `read` with each element of the array that is the field KEY, up to
+  /// the first error.
+  llvm::Error
+  forEachOf(llvm::StringRef key,
+            llvm::function_ref<llvm::Error(const JsonPlace &)> read) const;
 
   const llvm::json::Value &get() const { return *value; }
 

@@ -135,18 +135,10 @@ Error itera::readNormalizer(const JsonPlace &place,
   Expected<std::string> type = place.getString("type");
   if (!type)
     return type.takeError();
-  if (*type == "Sequence") {
-    Expected<JsonPlace> list = place.get("normalizers");
-    if (!list)
-      return list.takeError();
-    Expected<const json::Array *> array = list->array();
-    if (!array)
-      return array.takeError();
-    for (size_t i = 0; i < (*array)->size(); ++i)
-      if (Error error = readNormalizer(list->at(i), steps))
-        return error;
-    return Error::success();
-  }
+  if (*type == "Sequence")
+    return place.forEachOf("normalizers", [&](const JsonPlace &step) {
+      return readNormalizer(step, steps);
+    });
   if (*type == "Replace")
     return readReplace(place, steps);
   if (*type == "Strip")

@@ -222,18 +222,10 @@ Error itera::readPreTokenizer(const JsonPlace &place,
   Expected<std::string> type = place.getString("type");
   if (!type)
     return type.takeError();
-  if (*type == "Sequence") {
-    Expected<JsonPlace> list = place.get("pretokenizers");
-    if (!list)
-      return list.takeError();
-    Expected<const json::Array *> array = list->array();
-    if (!array)
-      return array.takeError();
-    for (size_t i = 0; i < (*array)->size(); ++i)
-      if (Error error = readPreTokenizer(list->at(i), steps))
-        return error;
-    return Error::success();
-  }
+  if (*type == "Sequence")
+    return place.forEachOf("pretokenizers", [&](const JsonPlace &step) {
+      return readPreTokenizer(step, steps);
+    });
   if (*type == "ByteLevel")
     return readByteLevel(place, steps);
   if (*type == "Metaspace")

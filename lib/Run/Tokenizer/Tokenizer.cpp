@@ -171,18 +171,10 @@ Error JsonTokenizer::readPostProcessor(const JsonPlace &place) {
   };
   if (*type == "ByteLevel")
     return Error::success();
-  if (*type == "Sequence") {
-    Expected<JsonPlace> list = place.get("processors");
-    if (!list)
-      return list.takeError();
-    Expected<const json::Array *> array = list->array();
-    if (!array)
-      return array.takeError();
-    for (size_t i = 0; i < (*array)->size(); ++i)
-      if (Error error = readPostProcessor(list->at(i)))
-        return error;
-    return Error::success();
-  }
+  if (*type == "Sequence")
+    return place.forEachOf("processors", [&](const JsonPlace &step) {
+      return readPostProcessor(step);
+    });
   if (*type == "BertProcessing" || *type == "RobertaProcessing") {
     // ["<s>", 0]
     Expected<JsonPlace> token = place.get("cls");
