@@ -5,8 +5,8 @@ Usage: stream.py BUILD [MODEL.onnx...]
 Per model: a step of the stream at several positions, a frame of a prefill in
 chunks of 64, and one run of ONNX Runtime: for a file of a single step that is
 a step too, for a file of a whole sequence what each new frame costs without a
-state. One JSON line per model; `read_limit_us` is how long reading the weights
-takes, `fma_limit_us` how long the multiplications of the linear layers take.
+state. One JSON line per model; `read_limit_us` is how long reading the
+artefact once takes, weights and code, `fma_limit_us` how long the multiplications of the linear layers take.
 """
 
 import json
@@ -50,7 +50,7 @@ def main():
             subprocess.run([compiler, path, "-o", library, "--mcpu=native", "--cache-dir=", "--stream=required"],
                            check=True, stderr=subprocess.DEVNULL)
             rounds = [(time_ort(sess, inputs), run_stream(build, library)) for _ in range(ROUNDS)]
-            weights = os.path.getsize(library)
+            artefact = os.path.getsize(library)
         steps = {t: round(statistics.median(r[1]["step_us"][t] for r in rounds), 2) for t in rounds[0][1]["step_us"]}
         frames = data[sess.get_inputs()[0].name].shape[1]
         print(json.dumps({
@@ -65,7 +65,7 @@ def main():
             "onnxruntime_run_us": round(statistics.median(r[0] for r in rounds), 1),
             "onnxruntime_run_frames": frames,
             "onnxruntime_over_step": round(statistics.median(r[0] / r[1]["step_us"]["t=100"] for r in rounds), 1),
-            "read_limit_us": round(weights / limits["read_l3_gbps"] * 1e-3, 1),
+            "read_limit_us": round(artefact / limits["read_l3_gbps"] * 1e-3, 1),
             "fma_limit_us": round(linear_flops(compiler, path) / frames / limits["fma_gflops"] * 1e-3, 2),
             "state_bytes": rounds[0][1]["state_bytes"],
         }), flush=True)
