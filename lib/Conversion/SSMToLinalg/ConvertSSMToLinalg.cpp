@@ -22,6 +22,7 @@ struct ConvertSSMToLinalg
     populateActivationPatterns(patterns);
     populateGatherScatterPatterns(patterns);
     populateLayerPatterns(patterns);
+    populateQuantizedLayerPatterns(patterns);
     populateRecurrencePatterns(patterns);
     populateScanPatterns(patterns);
     populateSelectionPatterns(patterns);

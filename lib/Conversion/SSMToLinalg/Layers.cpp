@@ -15,6 +15,13 @@ static Value multiplyAdd(ImplicitLocOpBuilder &b, ValueRange v) {
   return arith::AddFOp::create(b, v[2], product);
 }
 
+/// A weight stored in fewer bits, in the type of the activations.
+static Value widen(ImplicitLocOpBuilder &b, Type element, Value value) {
+  return value.getType() == element
+             ? value
+             : Value(arith::ExtFOp::create(b, element, value));
+}
+
 static SmallVector<int64_t> range(int64_t count) {
   return llvm::to_vector(llvm::seq<int64_t>(count));
 }
@@ -43,11 +50,19 @@ struct LowerLinear : OpRewritePattern<LinearOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(LinearOp op,
                                 PatternRewriter &rewriter) const override {
+    if (op.isQuantized())
+      return failure();
     TensorWriter w(op, rewriter);
     Shape shape = TensorWriter::shape(op.getY());
     Type element = TensorWriter::element(op.getY());
     int64_t last = shape.size() - 1;
     Value weight = unpackRows(w, op.getWeight(), shape[last]);
+    if (TensorWriter::element(weight) != element)
+      weight = w.zip({weight}, {{0, 1}},
+                     w.empty(TensorWriter::shape(weight), element),
+                     [&](ImplicitLocOpBuilder &b, ValueRange v) {
+                       return widen(b, element, v[0]);
+                     });
     Value init;
     if (op.getBias())
       init = w.zip({op.getBias()}, {{last}}, w.empty(shape, element),
@@ -134,26 +149,32 @@ struct LowerEmbedding : OpRewritePattern<EmbeddingOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(EmbeddingOp op,
                                 PatternRewriter &rewriter) const override {
+    if (op.isQuantized())
+      return failure();
     TensorWriter w(op, rewriter);
     Shape table = TensorWriter::shape(op.getTable());
+    Type element = TensorWriter::element(op.getY());
     bool packed = table.size() == 3;
     int64_t rows = op.getRows() ? *op.getRows()
                    : packed     ? table[0] * table[2]
                                 : table[0];
     Shape shape = TensorWriter::shape(op.getY());
     Value y = w.generate(
-        shape, TensorWriter::element(op.getY()),
+        shape, element,
         [&](TensorWriter &b, ValueRange at) -> Value {
           Value id = tensor::ExtractOp::create(b, op.getIndices(), at.drop_back());
           Value row = b.wrapIndex(id, rows, /*clamped=*/true);
           if (!packed)
-            return tensor::ExtractOp::create(b, op.getTable(),
-                                             ValueRange{row, at.back()});
+            return widen(b, element,
+                         tensor::ExtractOp::create(
+                             b, op.getTable(), ValueRange{row, at.back()}));
           Value width = b.index(table[2]);
           Value block = arith::DivUIOp::create(b, row, width);
           Value lane = arith::RemUIOp::create(b, row, width);
-          return tensor::ExtractOp::create(b, op.getTable(),
-                                           ValueRange{block, at.back(), lane});
+          return widen(b, element,
+                       tensor::ExtractOp::create(
+                           b, op.getTable(),
+                           ValueRange{block, at.back(), lane}));
         });
     rewriter.replaceOp(op, y);
     return success();

@@ -18,6 +18,7 @@ namespace itera {
 void populateActivationPatterns(mlir::RewritePatternSet &patterns);
 void populateGatherScatterPatterns(mlir::RewritePatternSet &patterns);
 void populateLayerPatterns(mlir::RewritePatternSet &patterns);
+void populateQuantizedLayerPatterns(mlir::RewritePatternSet &patterns);
 void populateRecurrencePatterns(mlir::RewritePatternSet &patterns);
 void populateScanPatterns(mlir::RewritePatternSet &patterns);
 void populateSelectionPatterns(mlir::RewritePatternSet &patterns);

@@ -18,7 +18,7 @@ using namespace itera::ssm;
 std::optional<ElementKind> ssm::getElementKind(Type type) {
   if (type.isInteger(1))
     return ElementKind::I1;
-  if (type.isInteger(8))
+  if (type.isInteger(8) || type.isInteger(4))
     return ElementKind::I8;
   if (type.isInteger(16))
     return ElementKind::I16;

@@ -196,22 +196,115 @@ LogicalResult LongConvOp::verify() {
 // Layers
 //===----------------------------------------------------------------------===//
 
+namespace {
+/// A matrix [N, K] as ssm.linear and ssm.embedding store it.
+struct StoredMatrix {
+  Operation *op;
+  StringRef what;
+  Value matrix, scales, zeroPoints;
+  std::optional<int64_t> group;
+  std::optional<Type> packed;
+  Type result; // of the op's elements
+
+  LogicalResult verify(int64_t n, int64_t k) const;
+};
+} // namespace
+
+LogicalResult StoredMatrix::verify(int64_t n, int64_t k) const {
+  Shape w = shapeOf(matrix);
+  Type element = getElementTypeOrSelf(matrix.getType());
+  auto mismatch = [&]() {
+    return op->emitOpError("expected ")
+           << what << " of shape [" << n << ", " << k
+           << "], or packed, but got " << matrix.getType();
+  };
+  auto blocksOf = [&](int64_t height) {
+    return height > 0 && w[0] == llvm::divideCeilSigned(n, height);
+  };
+  int64_t height = 0; // of a packed block
+  if (packed) {
+    // linear_c2
+    int64_t perGroup = packed->isInteger(4) ? 8 : packed->isInteger(8) ? 4 : 0;
+    if (perGroup == 0 || !element.isInteger(8))
+      return op->emitOpError("expected bytes packed from i4 or i8, but got ")
+             << matrix.getType() << " packed from " << *packed;
+    if (w.size() != 4 || !blocksOf(w[2]) || w[3] != 4 ||
+        w[1] != llvm::divideCeilSigned(k, perGroup))
+      return mismatch();
+    height = w[2];
+  } else if (isa<FloatType>(element)) {
+    if (element.getIntOrFloatBitWidth() > result.getIntOrFloatBitWidth())
+      return op->emitOpError("expected ")
+             << what << " of at most " << result << ", but got "
+             << matrix.getType();
+    if (w.size() == 3 && w[1] == k && blocksOf(w[2]))
+      height = w[2];
+    else if (w != Shape({n, k}))
+      return mismatch();
+  } else if (!element.isInteger(4) && !element.isInteger(8)) {
+    return op->emitOpError("expected ")
+           << what << " of floats, i8 or i4, but got " << matrix.getType();
+  } else if (w != Shape({n, k})) {
+    return mismatch();
+  }
+  // linear_c4
+  if (isa<IntegerType>(element) != static_cast<bool>(scales))
+    return op->emitOpError(scales ? "expected no scales for "
+                                  : "expected scales for ")
+           << what << " of type " << matrix.getType();
+  // linear_c6
+  if (group && (!scales || *group < 8 || *group % 8 != 0))
+    return op->emitOpError("expected groups, of integers, of a positive "
+                           "multiple of 8, but got ")
+           << *group;
+  if (!scales)
+    // linear_c5
+    return zeroPoints ? op->emitOpError("expected no zero points for ")
+                            << what << " of type " << matrix.getType()
+                      : success();
+  int64_t groups = llvm::divideCeilSigned(k, group.value_or(k));
+  SmallVector<int64_t> expected = {n, groups};
+  if (packed)
+    expected = {w[0], groups, height};
+  if (failed(expectShape(op, "scales", scales, expected)))
+    return failure();
+  // linear_c5
+  if (!zeroPoints)
+    return success();
+  if (!getElementTypeOrSelf(zeroPoints.getType()).isInteger(8))
+    return op->emitOpError("expected zero points of i8, but got ")
+           << zeroPoints.getType();
+  return expectShape(op, "zero points", zeroPoints, expected);
+}
+
+unsigned LinearOp::getWeightBits() {
+  Type type = getPacked() ? *getPacked()
+                          : getElementTypeOrSelf(getWeight().getType());
+  return type.getIntOrFloatBitWidth();
+}
+
 LogicalResult LinearOp::verify() {
-  Shape x = shapeOf(getX()), w = shapeOf(getWeight()), y = shapeOf(getY());
+  Shape x = shapeOf(getX()), y = shapeOf(getY());
   // linear_c1
   if (x.empty() || y.size() != x.size() || x.drop_back() != y.drop_back())
     return emitOpError("expected x and y with the same leading dimensions, "
                        "but got ")
            << getX().getType() << " and " << getY().getType();
   int64_t n = y.back(), k = x.back();
-  // linear_c2
-  bool plain = w.size() == 2 && w[0] == n && w[1] == k;
-  bool packed = w.size() == 3 && w[1] == k && w[2] > 0 &&
-                w[0] == (n + w[2] - 1) / w[2];
-  if (!plain && !packed)
-    return emitOpError("expected a weight of shape [")
-           << n << ", " << k << "], or packed, but got "
-           << getWeight().getType();
+  StoredMatrix weight{*this,           "a weight",           getWeight(),
+                      getScales(),     getZeroPoints(),      getGroup(),
+                      getPacked(),     getY().getType().getElementType()};
+  if (failed(weight.verify(n, k)))
+    return failure();
+  // linear_c7
+  if (std::optional<InputScales> input = getInt8Input()) {
+    constexpr int64_t kMostExact = 65536;
+    if (!getScales() || getGroupSize() > kMostExact)
+      return emitOpError("expected integer weights in groups of at most ")
+             << kMostExact << " for an int8 input";
+    if (*input == InputScales::group && !getGroup())
+      return emitOpError("expected groups for input scales per group");
+  }
   // linear_c3
   return getBias() ? expectShape(*this, "bias", getBias(), {n}) : success();
 }
@@ -228,14 +321,24 @@ LogicalResult NormOp::verify() {
 }
 
 LogicalResult EmbeddingOp::verify() {
-  Shape table = shapeOf(getTable());
+  Shape table = shapeOf(getTable()), y = shapeOf(getY());
+  Shape indices = shapeOf(getIndices());
   // embedding_c1
-  if (table.size() != 2 && table.size() != 3)
+  if (y.size() != indices.size() + 1 || y.drop_back() != indices)
+    return emitOpError("expected a result of indices' shape and one dimension "
+                       "more, but got ")
+           << getY().getType();
+  if (table.size() < 2)
     return emitOpError("expected a table of shape [V, D], or packed, but got ")
            << getTable().getType();
-  SmallVector<int64_t> expected(shapeOf(getIndices()));
-  expected.push_back(table[1]);
-  return expectShape(*this, "a result", getY(), expected);
+  int64_t rows = table[0];
+  if (table.size() > 2)
+    rows = getRows() ? *getRows() : table[0] * table[2];
+  // embedding_c2
+  StoredMatrix matrix{*this,       "a table",       getTable(),
+                      getScales(), getZeroPoints(), getGroup(),
+                      getPacked(),     getY().getType().getElementType()};
+  return matrix.verify(rows, y.back());
 }
 
 LogicalResult MoeOp::verify() {

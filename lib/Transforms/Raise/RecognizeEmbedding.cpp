@@ -27,7 +27,7 @@ struct RecognizeEmbeddingPass
       OpBuilder builder(gather);
       gather.getY().replaceAllUsesWith(ssm::EmbeddingOp::create(
           builder, gather.getLoc(), gather.getType(), gather.getIndices(),
-          gather.getData(), /*rows=*/IntegerAttr()));
+          gather.getData()));
       ++numRaised;
     });
   }

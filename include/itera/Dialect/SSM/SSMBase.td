@@ -67,4 +67,13 @@ def SSM_ScatterKindAttr : EnumAttr<SSM_Dialect, SSM_ScatterKind, "scatter_kind">
   let assemblyFormat = "$value";
 }
 
+def SSM_InputScales : I32EnumAttr<"InputScales", "what has a scale of its own when the input of a linear is rounded to int8", [
+    I32EnumAttrCase<"token", 0>, I32EnumAttrCase<"group", 1>]> {
+  let cppNamespace = "::itera::ssm";
+  let genSpecializedAttr = 0;
+}
+def SSM_InputScalesAttr : EnumAttr<SSM_Dialect, SSM_InputScales, "input_scales"> {
+  let assemblyFormat = "$value";
+}
+
 #endif // ITERA_DIALECT_SSM_SSMBASE_TD

@@ -47,21 +47,57 @@ def SSM_GeluOp : SSM_Op<"gelu", [
   let assemblyFormat = "(`tanh` $tanh^)? $x attr-dict `:` type($x)";
 }
 
-def SSM_LinearOp : SSM_Op<"linear", [Pure]> {
+def SSM_LinearOp : SSM_Op<"linear", [Pure, AttrSizedOperandSegments]> {
   let summary = "y = x W^T + bias over the last dimension";
   let description = [{
-    y[..., n] = sum_k x[..., k] * weight[n, k] (+ bias[n]). Shapes: `x`
-    [..., K]; `weight` [N, K], one row per output feature, as PyTorch stores
-    it; `bias` [N]; `y` [..., N]. The sum runs over k = 0, 1, ..., K-1 in one
-    chain of fused multiply-adds, for any number of rows of x.
+    y[..., n] = sum_k x[..., k] * W[n, k] (+ bias[n]). Shapes: `x` [..., K]; W
+    [N, K], one row per output feature, as PyTorch stores it; `bias` [N]; `y`
+    [..., N].
 
-    A packed weight has rank 3: [ceil(N/R), K, R], element [n / R, k, n % R]
-    is weight[n, k]; rows past N are zero.
+    **Storage.** A `weight` of floats, f32, f16 or bf16, is W. One of i8 or i4
+    is W in groups of `group` elements along K (the whole row if absent), each
+    with a scale and, if there are `zero_points`, a zero point:
+
+        W[n, k] = scales[n, g] * (weight[n, k] - zero_points[n, g]), g = k / group
+
+    `scales` (f32, f16 or bf16) and `zero_points` (i8) are [N, G], G =
+    ceil(K / group). Scales may be negative.
+
+    **Arithmetic.** Without `int8_input`, W is rounded to f32 and the sum runs
+    over k = 0, 1, ..., K-1 in one chain of fused multiply-adds, for any number
+    of rows of x. With it, x is rounded to int8, dynamically and symmetrically:
+    for each token (row of x), or each token and group,
+
+        m = max |x[k]|, q[k] = round_even(x[k] * (127 / m)), s = m / 127
+
+    (q = 0 where m < 1e-30), and integers are multiplied:
+
+        token:  y[n] = s * sum_g scales[n, g] * d[n, g]
+        group:  y[n] = sum_g scales[n, g] * (s[g] * d[n, g])
+        d[n, g] = sum_(k in g) q[k] * (weight[n, k] - zero_points[n, g])
+
+    d is exact in 32 bits. The sum over g = 0, 1, ..., G-1 is one chain of fused
+    multiply-adds from zero. What is not finite in x makes all of y[..., :]
+    not finite (NaN or infinite).
+
+    **Packed.** What kernels read, rows past N and elements past K being zero:
+    * floats: [ceil(N/R), K, R], element [n / R, k, n % R];
+    * `packed i8`: bytes weight + 128, [ceil(N/R), ceil(K/4), R, 4], element
+      [n / R, k / 4, n % R, k % 4];
+    * `packed i4`: two weights + 8 per byte, [ceil(N/R), ceil(K/8), R, 4],
+      byte [n / R, k / 8, n % R, k % 4], its low half for k % 8 < 4.
+
+    `scales` and `zero_points` are then [ceil(N/R), G, R].
 
     Constraints:
     * (linear_c1) x and y have the same leading dimensions.
-    * (linear_c2) weight is [N, K] or [ceil(N/R), K, R].
+    * (linear_c2) weight has one of the shapes above.
     * (linear_c3) bias is [N].
+    * (linear_c4) integer weights have scales of the shape above, others none.
+    * (linear_c5) zero_points, of integer weights alone, have the scales' shape.
+    * (linear_c6) group, of integer weights alone, is a positive multiple of 8.
+    * (linear_c7) int8_input needs integer weights, and groups of at most 65536
+      elements; `group` needs groups.
 
     ```mlir
     func.func @linear(%x: tensor<1x4x8xf32>, %w: tensor<16x8xf32>,
@@ -71,14 +107,45 @@ def SSM_LinearOp : SSM_Op<"linear", [Pure]> {
       return %y : tensor<1x4x16xf32>
     }
     ```
+    ```mlir
+    func.func @int4(%x: tensor<4x64xf32>, %w: tensor<16x64xi4>,
+                    %s: tensor<16x2xbf16>) -> tensor<4x16xf32> {
+      %y = ssm.linear %x, %w scales(%s : tensor<16x2xbf16>) group 32
+        int8_input token
+        : tensor<4x64xf32>, tensor<16x64xi4> -> tensor<4x16xf32>
+      return %y : tensor<4x16xf32>
+    }
+    ```
   }];
   let arguments = (ins
-    SSM_FloatTensor:$x, SSM_FloatTensor:$weight,
-    Optional<SSM_FloatTensor>:$bias);
+    SSM_FloatTensor:$x, SSM_Tensor:$weight, Optional<SSM_FloatTensor>:$scales,
+    Optional<SSM_IntegerTensor>:$zero_points, Optional<SSM_FloatTensor>:$bias,
+    OptionalAttr<I64Attr>:$group, OptionalAttr<SSM_InputScalesAttr>:$int8_input,
+    OptionalAttr<TypeAttr>:$packed);
   let results = (outs SSM_FloatTensor:$y);
   let assemblyFormat = [{
-    $x `,` $weight (`bias` `(` $bias^ `:` type($bias) `)`)? attr-dict
+    $x `,` $weight (`scales` `(` $scales^ `:` type($scales) `)`)?
+    (`zero_points` `(` $zero_points^ `:` type($zero_points) `)`)?
+    (`bias` `(` $bias^ `:` type($bias) `)`)? (`group` $group^)?
+    (`int8_input` `` $int8_input^)? (`packed` $packed^)? attr-dict
     `:` type($x) `,` type($weight) `->` type($y)
+  }];
+  let builders = [
+    OpBuilder<(ins "::mlir::Type":$y, "::mlir::Value":$x,
+                   "::mlir::Value":$weight, "::mlir::Value":$bias), [{
+      build($_builder, $_state, y, x, weight, /*scales=*/::mlir::Value(),
+            /*zero_points=*/::mlir::Value(), bias, /*group=*/nullptr,
+            /*int8_input=*/nullptr, /*packed=*/nullptr);
+    }]>];
+  let extraClassDeclaration = [{
+    /// Features of the input and of the output.
+    int64_t getK() { return getX().getType().getShape().back(); }
+    int64_t getN() { return getY().getType().getShape().back(); }
+    bool isQuantized() { return static_cast<bool>(getScales()); }
+    /// Elements along K that share a scale.
+    int64_t getGroupSize() { return getGroup() ? *getGroup() : getK(); }
+    /// Bits of one weight, packed or not.
+    unsigned getWeightBits();
   }];
   let hasVerifier = 1;
 }
@@ -118,16 +185,20 @@ def SSM_NormOp : SSM_Op<"norm", [
   let hasVerifier = 1;
 }
 
-def SSM_EmbeddingOp : SSM_Op<"embedding", [Pure]> {
+def SSM_EmbeddingOp : SSM_Op<"embedding", [Pure, AttrSizedOperandSegments]> {
   let summary = "Rows of a table";
   let description = [{
     y[..., d] = table[indices[...], d]. Shapes: `indices` [...], `table`
-    [V, D] or packed as a weight of `ssm.linear`, [ceil(V/R), D, R]; `y`
-    [..., D]. A negative index counts from the end; one outside of the table
-    reads its nearest row, never other memory.
+    [V, D]; `y` [..., D]. A negative index counts from the end; one outside of
+    the table reads its nearest row, never other memory.
+
+    The table is stored as a weight of `ssm.linear`, quantised or packed, so
+    that a head tied to it shares it; `rows` is V where it is packed.
 
     Constraints:
     * (embedding_c1) y is indices' shape followed by D.
+    * (embedding_c2) table, scales, zero_points and group are as those of
+      `ssm.linear`.
 
     ```mlir
     func.func @embedding(%ids: tensor<1x4xi64>,
@@ -139,12 +210,29 @@ def SSM_EmbeddingOp : SSM_Op<"embedding", [Pure]> {
     ```
   }];
   let arguments = (ins
-    SSM_IntegerTensor:$indices, SSM_FloatTensor:$table,
-    OptionalAttr<I64Attr>:$rows);
+    SSM_IntegerTensor:$indices, SSM_Tensor:$table,
+    Optional<SSM_FloatTensor>:$scales, Optional<SSM_IntegerTensor>:$zero_points,
+    OptionalAttr<I64Attr>:$group, OptionalAttr<I64Attr>:$rows,
+    OptionalAttr<TypeAttr>:$packed);
   let results = (outs SSM_FloatTensor:$y);
   let assemblyFormat = [{
-    $indices `,` $table (`rows` $rows^)? attr-dict
+    $indices `,` $table (`scales` `(` $scales^ `:` type($scales) `)`)?
+    (`zero_points` `(` $zero_points^ `:` type($zero_points) `)`)?
+    (`group` $group^)? (`rows` $rows^)? (`packed` $packed^)? attr-dict
     `:` type($indices) `,` type($table) `->` type($y)
+  }];
+  let builders = [
+    OpBuilder<(ins "::mlir::Type":$y, "::mlir::Value":$indices,
+                   "::mlir::Value":$table), [{
+      build($_builder, $_state, y, indices, table, /*scales=*/::mlir::Value(),
+            /*zero_points=*/::mlir::Value(), /*group=*/nullptr,
+            /*rows=*/nullptr, /*packed=*/nullptr);
+    }]>];
+  let extraClassDeclaration = [{
+    bool isQuantized() { return static_cast<bool>(getScales()); }
+    int64_t getGroupSize() {
+      return getGroup() ? *getGroup() : getY().getType().getShape().back();
+    }
   }];
   let hasVerifier = 1;
 }
