@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "GenerateText.h"
+#include "TextInputs.h"
 #include "itera/Run/Generate.h"
-#include "itera/Run/Tensors.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/JSON.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include <chrono>
 
 using namespace llvm;
@@ -20,8 +19,6 @@ Error itera::checkGenerateOptions(const Options &options) {
     for (const cl::Option *option :
          {static_cast<const cl::Option *>(&options.prompt),
           static_cast<const cl::Option *>(&options.promptFile),
-          static_cast<const cl::Option *>(&options.tokenizer),
-          static_cast<const cl::Option *>(&options.ahead),
           static_cast<const cl::Option *>(&options.temperature),
           static_cast<const cl::Option *>(&options.topK),
           static_cast<const cl::Option *>(&options.topP),
@@ -38,8 +35,6 @@ Error itera::checkGenerateOptions(const Options &options) {
     return failure("expected --prompt or --prompt-file, but got both");
   if (!(options.temperature >= 0) || !(options.temperature < 1e300))
     return failure("expected --temperature of at least 0");
-  if (!options.ahead)
-    return failure("expected --ahead of at least 1, but got 0");
   if (!(options.topP > 0) || !(options.topP <= 1))
     return failure("expected --top-p above 0 and at most 1");
   return Error::success();
@@ -48,47 +43,7 @@ Error itera::checkGenerateOptions(const Options &options) {
 static Expected<std::string> readPrompt(const Options &options) {
   if (options.promptFile.empty())
     return options.prompt;
-  ErrorOr<std::unique_ptr<MemoryBuffer>> file =
-      MemoryBuffer::getFileOrSTDIN(options.promptFile);
-  if (!file)
-    return failure("cannot read '" + Twine(options.promptFile) +
-                   "': " + file.getError().message());
-  return (*file)->getBuffer().str();
-}
-
-/// The arrays of --input for the inputs that have no time.
-static Expected<std::vector<std::vector<char>>>
-readStaticInputs(const LoadedModel &model, const Options &options) {
-  std::vector<std::vector<char>> buffers(model.getInputs().size());
-  if (options.input.empty())
-    return buffers;
-  Expected<NpzReader> file = NpzReader::open(options.input);
-  if (!file)
-    return file.takeError();
-  for (auto [info, buffer] : zip(model.getInputs(), buffers)) {
-    std::string key = getCaseName(info->name, options.caseIndex);
-    if (info->role == ITERA_ROLE_STREAM || !file->contains(key))
-      continue;
-    Expected<NpyArray> array = file->read(key);
-    if (!array)
-      return array.takeError();
-    Expected<std::vector<char>> data = toBuffer(*info, std::move(*array));
-    if (!data)
-      return data.takeError();
-    buffer = std::move(*data);
-  }
-  return buffers;
-}
-
-static Expected<std::unique_ptr<Tokenizer>>
-chooseTokenizer(const Options &options, uint64_t vocabulary) {
-  if (!options.tokenizer.empty())
-    return readTokenizer(options.tokenizer);
-  if (vocabulary == 256)
-    return makeByteTokenizer();
-  return failure("the model has " + Twine(vocabulary) +
-                 " tokens, so they are not bytes: give its tokenizer.json by "
-                 "--tokenizer");
+  return readText(options.promptFile);
 }
 
 static Expected<std::vector<uint32_t>>
@@ -104,10 +59,8 @@ encodePrompt(const Tokenizer &tokenizer, StringRef text, uint64_t vocabulary) {
   if (ids->empty())
     return failure("there is nothing to continue: give a text by --prompt or "
                    "--prompt-file");
-  for (uint32_t id : *ids)
-    if (id >= vocabulary)
-      return failure("the tokenizer gives token " + Twine(id) +
-                     ", but the model has only " + Twine(vocabulary));
+  if (Error error = checkIds(*ids, vocabulary))
+    return std::move(error);
   return ids;
 }
 

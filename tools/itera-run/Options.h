@@ -9,6 +9,12 @@ namespace itera {
 
 enum class Mode { Forward, Prefill, Stream };
 
+inline llvm::StringRef getModeName(Mode mode) {
+  return mode == Mode::Forward   ? "forward"
+         : mode == Mode::Prefill ? "prefill"
+                                 : "stream";
+}
+
 struct Options {
   llvm::cl::OptionCategory category{"itera-run options"};
   llvm::cl::opt<std::string> model{llvm::cl::Positional, llvm::cl::Required, llvm::cl::desc("MODEL.so"),
@@ -26,7 +32,8 @@ struct Options {
       llvm::cl::cat(category)};
   llvm::cl::opt<unsigned> chunk{
       "chunk", llvm::cl::value_desc("N"),
-      llvm::cl::desc("Frames per call in mode prefill (default: all)"),
+      llvm::cl::desc("Frames per call in mode prefill (default: all; 512 with "
+                     "--eval)"),
       llvm::cl::cat(category)};
   llvm::cl::opt<unsigned> caseIndex{
       "case", llvm::cl::value_desc("K"), llvm::cl::init(0),
@@ -59,8 +66,8 @@ struct Options {
                             llvm::cl::cat(category)};
   llvm::cl::opt<bool> json{
       "json", llvm::cl::cat(category),
-      llvm::cl::desc("Print the measurement, or what --generate made, as one "
-                     "line of JSON")};
+      llvm::cl::desc("Print the measurement, what --generate made or what "
+                     "--eval found, as one line of JSON")};
 
   llvm::cl::opt<unsigned> generate{
       "generate", llvm::cl::value_desc("N"), llvm::cl::cat(category),
@@ -79,6 +86,25 @@ struct Options {
       "ahead", llvm::cl::value_desc("N"), llvm::cl::cat(category),
       llvm::cl::init(1),
       llvm::cl::desc("The model predicts the Nth token after each (default 1)")};
+  llvm::cl::opt<std::string> eval{
+      "eval", llvm::cl::value_desc("FILE"), llvm::cl::cat(category),
+      llvm::cl::desc("Bits per byte and perplexity of a text (- for stdin): a "
+                     "language model, as a stream, or with --mode=forward in "
+                     "windows of its length, and so if it cannot stream")};
+  llvm::cl::opt<uint64_t> evalBytes{
+      "eval-bytes", llvm::cl::value_desc("N"), llvm::cl::cat(category),
+      llvm::cl::desc("Only the first N bytes of the text; with a tokenizer its "
+                     "whole characters (default: all)")};
+  llvm::cl::opt<std::string> evalTrace{
+      "eval-trace", llvm::cl::value_desc("Y.npz"), llvm::cl::cat(category),
+      llvm::cl::desc("Write of each scored token its negative log-likelihood "
+                     "'nll' in nats and its 'place' in the text")};
+  llvm::cl::opt<std::string> evalAgainst{
+      "eval-against", llvm::cl::value_desc("OTHER.so"),
+      llvm::cl::cat(category),
+      llvm::cl::desc("Run another model on the text too, and tell how far "
+                     "MODEL.so is from it: KL divergence, likeliest tokens, "
+                     "logits")};
   llvm::cl::opt<double> temperature{
       "temperature", llvm::cl::cat(category), llvm::cl::init(0),
       llvm::cl::desc("0: the likeliest token (default); 1: by probability")};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // itera-run: runs, checks and times a compiled model.
 
+#include "EvaluateText.h"
 #include "GenerateText.h"
 #include "Options.h"
 #include "itera/Run/Bench.h"
@@ -22,16 +23,13 @@ static Error failure(const Twine &text) {
   return createStringError(inconvertibleErrorCode(), text);
 }
 
-static StringRef getModeName(Mode mode) {
-  return mode == Mode::Forward   ? "forward"
-         : mode == Mode::Prefill ? "prefill"
-                                 : "stream";
-}
-
 static Error checkOptions(const Options &options) {
+  bool streamedEval = options.eval.getNumOccurrences() &&
+                      !options.mode.getNumOccurrences();
   if (options.chunk.getNumOccurrences() && options.mode != Mode::Prefill &&
-      !options.compareStream)
-    return failure("--chunk needs --mode=prefill or --compare-stream");
+      !options.compareStream && !streamedEval)
+    return failure("--chunk needs --mode=prefill, --compare-stream or --eval "
+                   "without --mode");
   if (options.compareStream &&
       (options.bench || options.mode.getNumOccurrences() ||
        !options.output.empty() || !options.compare.empty()))
@@ -43,8 +41,20 @@ static Error checkOptions(const Options &options) {
     return failure("expected tolerances of at least 0");
   if (!options.repeat)
     return failure("expected --repeat of at least 1, but got 0");
-  if (options.json && !options.bench && !options.generate.getNumOccurrences())
-    return failure("--json needs --bench or --generate");
+  bool text = options.generate.getNumOccurrences() ||
+              options.eval.getNumOccurrences();
+  if (options.json && !options.bench && !text)
+    return failure("--json needs --bench, --generate or --eval");
+  if (!text)
+    for (const cl::Option *option :
+         {static_cast<const cl::Option *>(&options.tokenizer),
+          static_cast<const cl::Option *>(&options.ahead)})
+      if (option->getNumOccurrences())
+        return failure("--" + option->ArgStr + " needs --generate or --eval");
+  if (!options.ahead)
+    return failure("expected --ahead of at least 1, but got 0");
+  if (Error error = checkEvaluateOptions(options))
+    return error;
   return checkGenerateOptions(options);
 }
 
@@ -238,6 +248,11 @@ static Expected<bool> run(const Options &options) {
     return model.takeError();
   if (options.generate.getNumOccurrences()) {
     if (Error error = generateText(*model, options))
+      return std::move(error);
+    return true;
+  }
+  if (options.eval.getNumOccurrences()) {
+    if (Error error = evaluateText(*model, options))
       return std::move(error);
     return true;
   }

@@ -6,25 +6,12 @@
 #ifndef ITERA_RUN_GENERATE_H
 #define ITERA_RUN_GENERATE_H
 
-#include "itera/Run/LoadedModel.h"
+#include "itera/Run/LogitSource.h"
 #include "itera/Run/Sampler.h"
 #include "itera/Run/Tokenizer.h"
 #include <deque>
 
 namespace itera {
-
-/// The tensors of a model that takes ids of tokens and gives logits.
-struct LanguageModel {
-  uint32_t ids = 0, logits = 0; // which input and output
-  uint64_t vocabulary = 0;
-};
-
-/// Finds them: one streamed input of one integer per frame, and one streamed
-/// output of one real number per token and frame (called "logits" if there are
-/// several). Other inputs may only be first values of states, or be given.
-llvm::Expected<LanguageModel>
-findLanguageModel(const LoadedModel &model,
-                  llvm::ArrayRef<std::vector<char>> staticInputs);
 
 /// One text, token by token.
 class Generation {
@@ -45,18 +32,9 @@ public:
   }
 
 private:
-  llvm::Expected<bool> feedChunk(llvm::ArrayRef<uint32_t> tokens);
-  llvm::Error keepLogits(size_t count);
+  void keepLogits(size_t count);
 
-  const LoadedModel &model;
-  LanguageModel tensors;
-  llvm::ArrayRef<std::vector<char>> staticInputs;
-  std::vector<char> idBuffer;
-  std::vector<std::vector<char>> outputs;
-  std::vector<const void *> inputPointers;
-  std::vector<void *> outputPointers;
-  std::vector<size_t> inputBytes, outputBytes;
-  std::vector<uint64_t> frames;
+  StreamLogits source;
   unsigned ahead;
   std::deque<std::vector<double>> logits; // of the last `ahead` tokens
 };
