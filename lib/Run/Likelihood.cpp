@@ -53,7 +53,8 @@ RowDifference itera::compareRows(ArrayRef<double> reference,
           reference.begin() ==
       std::max_element(row.begin(), row.end()) - row.begin();
   if (referenceNorm || rowNorm)
-    result.cosine = dot ? dot / std::sqrt(referenceNorm) / std::sqrt(rowNorm) : 0;
+    result.cosine =
+        dot ? dot / std::sqrt(referenceNorm) / std::sqrt(rowNorm) : 0;
   return result;
 }
 
@@ -177,14 +178,14 @@ Expected<TextLikelihood> Walk::run() {
     return failure("expected a text of at least " +
                    Twine(std::max(options.ahead, options.prefix) + 1) +
                    " tokens, but got " + Twine(ids.size()));
+  // A window is fed whole to what takes only whole ones.
+  bool whole = any_of(sources, [](LogitSource *s) { return s->getWindow(); });
+  size_t chunk = whole ? limit : std::min(options.chunk, largestChunk);
   if (Error error = restart())
     return std::move(error);
   while (next < ids.size()) {
     size_t room = limit - (next - begin);
-    // A window is fed whole to what takes only whole ones.
-    bool whole = any_of(sources, [](LogitSource *s) { return s->getWindow(); });
-    size_t count = std::min({whole ? limit : std::min(options.chunk, largestChunk),
-                             room, ids.size() - next});
+    size_t count = std::min({chunk, room, ids.size() - next});
     Expected<size_t> fed = feed(ids.slice(next, count));
     if (!fed)
       return fed.takeError();
@@ -195,7 +196,8 @@ Expected<TextLikelihood> Walk::run() {
     if (*fed < count)
       limit = next - begin;
     if (limit <= options.ahead && next < ids.size())
-      return failure("expected windows of at least " + Twine(options.ahead + 1) +
+      return failure("expected windows of at least " +
+                     Twine(options.ahead + 1) +
                      " tokens, but the model ends after " + Twine(limit));
     if (next - begin == limit && next < ids.size()) {
       result.window = limit;

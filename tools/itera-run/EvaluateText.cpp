@@ -6,21 +6,13 @@
 // what they decode to, which is exact where nothing is lost.
 
 #include "EvaluateText.h"
+#include "Evaluation.h"
 #include "TextInputs.h"
-#include "itera/Run/Likelihood.h"
-#include "itera/Support/Npz.h"
-#include "llvm/ADT/StringExtras.h"
-#include "llvm/Support/Format.h"
-#include "llvm/Support/JSON.h"
-#include <cmath>
-#include <cstring>
 #include <numeric>
+#include <optional>
 
 using namespace llvm;
 using namespace itera;
-
-/// Parts of the text whose bits per byte are printed, to show a drift.
-static constexpr size_t maxParts = 10;
 
 static Error failure(const Twine &text) {
   return createStringError(inconvertibleErrorCode(), text);
@@ -53,29 +45,6 @@ struct Predictor {
   std::vector<std::vector<char>> inputs;
   LanguageModel tensors;
   std::unique_ptr<LogitSource> source;
-};
-
-struct Text {
-  std::vector<uint32_t> ids;
-  size_t prefix = 0; // ids that stand before the text
-  size_t bytes = 0;
-  std::vector<double> bytesOfIds; // `bytes` in all
-};
-
-/// Sums over scored tokens.
-struct Score {
-  size_t tokens = 0;
-  double nll = 0; // nats
-  double bytes = 0;
-
-  double getBitsPerByte() const { return nll / std::log(2.0) / bytes; }
-};
-
-struct Agreement {
-  double kl = 0, cosine = 0; // sums over tokens
-  double maxAbs = 0;
-  size_t sameTop = 0;
-  std::vector<float> klOfTokens;
 };
 
 } // namespace
@@ -112,7 +81,8 @@ static Error makePredictor(const LoadedModel &model, const Options &options,
 /// The first bytes of the text; of one that is not bytes to the model, whole
 /// characters.
 static StringRef cut(StringRef text, const Options &options) {
-  if (!options.evalBytes.getNumOccurrences() || options.evalBytes >= text.size())
+  if (!options.evalBytes.getNumOccurrences() ||
+      options.evalBytes >= text.size())
     return text;
   size_t end = options.evalBytes;
   if (!options.tokenizer.empty())
@@ -155,137 +125,15 @@ static Expected<Text> makeText(const Options &options, uint64_t vocabulary) {
   return text;
 }
 
-/// Of the scored tokens from `begin` to `end`.
-static Score addUp(const TextLikelihood &likelihood, const Text &text,
-                   size_t source, size_t begin, size_t end) {
-  Score score;
-  score.tokens = end - begin;
-  for (size_t i = begin; i < end; ++i) {
-    score.nll += likelihood.nll[source][i];
-    score.bytes += text.bytesOfIds[likelihood.places[i]];
-  }
-  return score;
-}
-
-static std::vector<double> getParts(const TextLikelihood &likelihood,
-                                    const Text &text) {
-  size_t total = likelihood.places.size();
-  size_t count = std::min(total, maxParts);
-  std::vector<double> parts;
-  for (size_t i = 0; i < count; ++i)
-    parts.push_back(addUp(likelihood, text, 0, total * i / count,
-                          total * (i + 1) / count)
-                        .getBitsPerByte());
-  return parts;
-}
-
-static Error writeTrace(const Options &options,
-                        const TextLikelihood &likelihood,
-                        const Agreement *agreement) {
-  size_t count = likelihood.places.size();
-  auto makeArray = [&](NpyType type, const auto &values) {
-    NpyArray array{type, {int64_t(count)}, {}};
-    array.data.resize(count * sizeof(values[0]));
-    memcpy(array.data.data(), values.data(), array.data.size());
-    return array;
-  };
-  auto makeFloats = [&](ArrayRef<double> values) {
-    return makeArray(NpyType::Float32,
-                     std::vector<float>(values.begin(), values.end()));
-  };
-  std::vector<NpyArray> arrays{
-      makeFloats(likelihood.nll[0]),
-      makeArray(NpyType::Int64, std::vector<int64_t>(likelihood.places.begin(),
-                                                     likelihood.places.end()))};
-  std::vector<std::string> names{"nll", "place"};
-  if (agreement) {
-    arrays.push_back(makeFloats(likelihood.nll[1]));
-    names.push_back("nll_against");
-    arrays.push_back(makeArray(NpyType::Float32, agreement->klOfTokens));
-    names.push_back("kl");
-  }
-  std::vector<std::pair<std::string, const NpyArray *>> named;
-  for (auto [name, array] : zip(names, arrays))
-    named.emplace_back(name, &array);
-  return writeNpz(options.evalTrace, named);
-}
-
-//===----------------------------------------------------------------------===//
-// What is printed
-//===----------------------------------------------------------------------===//
-
-namespace {
-
-/// Names and values in their order, for both ways to print them.
-struct Figure {
-  StringRef name;
-  double value;
-  const char *format;
-};
-
-} // namespace
-
-static const char *const integer = "%.0f", *const fine = "%.6f",
-                         *const coarse = "%.3f", *const tiny = "%.6g";
-
-static std::vector<Figure> getFigures(const Score &score, double seconds,
-                                      const Text &text) {
-  double bits = score.getBitsPerByte(), nll = score.nll / score.tokens;
-  return {{"tokens", double(text.ids.size()), integer},
-          {"scored_tokens", double(score.tokens), integer},
-          {"bytes", double(text.bytes), integer},
-          {"scored_bytes", score.bytes, integer},
-          {"seconds", seconds, coarse},
-          {"tokens_per_s", text.ids.size() / seconds, "%.1f"},
-          {"nll_per_token", nll, fine},
-          {"bits_per_byte", bits, fine},
-          {"perplexity_per_token", std::exp(nll), fine},
-          {"perplexity_per_byte", std::exp2(bits), fine}};
-}
-
-static std::vector<Figure> getFigures(const Agreement &agreement,
-                                      size_t tokens) {
-  return {{"kl_per_token", agreement.kl / tokens, tiny},
-          {"top1_agreement", double(agreement.sameTop) / tokens, fine},
-          {"max_logit_difference", agreement.maxAbs, tiny},
-          {"cosine", agreement.cosine / tokens, "%.8f"}};
-}
-
-/// JSON has no infinity: a token without probability makes a null.
-static json::Value toJson(double value) {
-  if (!std::isfinite(value))
-    return nullptr;
-  if (value == std::floor(value) && std::abs(value) < 1e15)
-    return int64_t(value);
-  return value;
-}
-
-static void addFigures(json::Object &object, ArrayRef<Figure> figures) {
-  for (const Figure &figure : figures)
-    object[figure.name] = toJson(figure.value);
-}
-
-static void printFigures(ArrayRef<Figure> figures, StringRef before = "") {
-  for (const Figure &figure : figures)
-    outs() << before << figure.name << ' ' << format(figure.format, figure.value)
-           << '\n';
-}
-
-static void printHow(const Options &options, const LogitSource &source,
-                     const TextLikelihood &likelihood, size_t chunk,
-                     size_t tokens) {
-  if (likelihood.windows > 1)
-    outs() << likelihood.windows << " windows of " << likelihood.window
-           << " tokens, " << (source.getWindow() ? "the model's length" :
-              "where its positions end")
-           << ", each from the first state";
-  else if (source.getWindow())
-    outs() << "one window";
-  else
-    outs() << "one stream, in calls of " << chunk << " token"
-           << (chunk == 1 ? "" : "s");
-  outs() << ": " << likelihood.places.size() << " of " << tokens
-         << " tokens scored\n";
+static Error compareModels(ArrayRef<std::vector<double>> rows,
+                           Agreement &agreement) {
+  RowDifference difference = compareRows(rows[1], rows[0]);
+  agreement.kl += difference.kl;
+  agreement.cosine += difference.cosine;
+  agreement.maxAbs = std::max(agreement.maxAbs, difference.maxAbs);
+  agreement.sameTop += difference.sameTop;
+  agreement.klOfTokens.push_back(difference.kl);
+  return Error::success();
 }
 
 Error itera::evaluateText(const LoadedModel &model, const Options &options) {
@@ -309,79 +157,36 @@ Error itera::evaluateText(const LoadedModel &model, const Options &options) {
                      Twine(other.tensors.vocabulary));
     sources.push_back(other.source.get());
   }
-  Expected<Text> text = makeText(options, vocabulary);
-  if (!text)
-    return text.takeError();
+  Evaluation evaluation;
+  if (Error error = makeText(options, vocabulary).moveInto(evaluation.text))
+    return error;
 
   LikelihoodOptions how;
-  how.chunk = options.mode == Mode::Stream        ? 1
-              : options.chunk.getNumOccurrences() ? options.chunk
-                                                  : how.chunk;
+  if (options.mode == Mode::Stream)
+    how.chunk = 1;
+  else if (options.chunk.getNumOccurrences())
+    how.chunk = options.chunk;
   how.ahead = options.ahead;
-  how.prefix = text->prefix;
-  Agreement agreement;
+  how.prefix = evaluation.text.prefix;
   auto compare = [&](size_t, ArrayRef<std::vector<double>> rows) {
-    if (rows.size() < 2)
-      return Error::success();
-    RowDifference difference = compareRows(rows[1], rows[0]);
-    agreement.kl += difference.kl;
-    agreement.cosine += difference.cosine;
-    agreement.maxAbs = std::max(agreement.maxAbs, difference.maxAbs);
-    agreement.sameTop += difference.sameTop;
-    agreement.klOfTokens.push_back(difference.kl);
-    return Error::success();
+    return rows.size() < 2 ? Error::success()
+                           : compareModels(rows, evaluation.agreement);
   };
-  Expected<TextLikelihood> likelihood =
-      measureLikelihood(sources, text->ids, how, compare);
-  if (!likelihood)
-    return likelihood.takeError();
+  if (Error error = measureLikelihood(sources, evaluation.text.ids, how, compare)
+                        .moveInto(evaluation.likelihood))
+    return error;
+  evaluation.model = model.getName();
+  if (otherModel)
+    evaluation.other = otherModel->getName();
+  evaluation.chunk = how.chunk;
+  evaluation.wholeWindows =
+      any_of(sources, [](LogitSource *source) { return source->getWindow(); });
   if (!options.evalTrace.empty())
-    if (Error error = writeTrace(options, *likelihood,
-                                 otherModel ? &agreement : nullptr))
+    if (Error error = writeTrace(options.evalTrace, evaluation))
       return error;
-
-  size_t count = likelihood->places.size();
-  std::vector<double> parts = getParts(*likelihood, *text);
-  std::vector<std::vector<Figure>> figures;
-  for (size_t i = 0; i < sources.size(); ++i)
-    figures.push_back(getFigures(addUp(*likelihood, *text, i, 0, count),
-                                 likelihood->seconds[i], *text));
-  const LogitSource &windowed =
-      **max_element(sources, [](LogitSource *a, LogitSource *b) {
-        return a->getWindow() < b->getWindow();
-      });
-  if (options.json) {
-    json::Object object{{"model", json::fixUTF8(model.getName())},
-                        {"mode", getModeName(windowed.getWindow() ? Mode::Forward
-                                             : how.chunk == 1 ? Mode::Stream
-                                                              : Mode::Prefill)},
-                        {"windows", int64_t(likelihood->windows)},
-                        {"window", likelihood->window
-                                       ? json::Value(int64_t(likelihood->window))
-                                       : json::Value(nullptr)}};
-    addFigures(object, figures[0]);
-    json::Array array;
-    for (double part : parts)
-      array.push_back(toJson(part));
-    object["parts"] = std::move(array);
-    if (otherModel) {
-      json::Object against{{"model", json::fixUTF8(otherModel->getName())}};
-      addFigures(against, figures[1]);
-      addFigures(against, getFigures(agreement, count));
-      object["against"] = std::move(against);
-    }
-    outs() << json::Value(std::move(object)) << '\n';
-    return Error::success();
-  }
-  printHow(options, windowed, *likelihood, how.chunk, text->ids.size());
-  printFigures(figures[0]);
-  outs() << "bits_per_byte_of_parts";
-  for (double part : parts)
-    outs() << format(" %.4f", part);
-  outs() << '\n';
-  if (otherModel) {
-    printFigures(ArrayRef(figures[1]).drop_front(4), "against_");
-    printFigures(getFigures(agreement, count));
-  }
+  if (options.json)
+    printAsJson(evaluation);
+  else
+    printAsText(evaluation);
   return Error::success();
 }

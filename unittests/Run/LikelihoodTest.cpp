@@ -125,7 +125,8 @@ TEST(Likelihood, DifferenceOfRows) {
   RowDifference difference = compareRows(p, q);
   double kl = 0, dot = 0, pp = 0, qq = 0;
   for (unsigned i = 0; i < 4; ++i) {
-    kl += std::exp(-getNaiveNll(p, i)) * (getNaiveNll(q, i) - getNaiveNll(p, i));
+    double pNll = getNaiveNll(p, i);
+    kl += std::exp(-pNll) * (getNaiveNll(q, i) - pNll);
     dot += p[i] * q[i];
     pp += p[i] * p[i];
     qq += q[i] * q[i];
@@ -225,7 +226,8 @@ TEST(Likelihood, RefusesWhatCannotBeScored) {
                                        "but the model ends after 3");
   }
   EXPECT_EQ(refuse(9, 0, false, 1),
-            "expected windows of at least 2 tokens, but the model ends after 0");
+            "expected windows of at least 2 tokens, but the model ends after "
+            "0");
 
   class Broken : public FakeSource {
     using FakeSource::FakeSource;
