@@ -19,6 +19,9 @@ Machine::Machine(const TargetSpec &spec) : target(halideTargetString(spec)) {
   bool avx = target.has_feature(Halide::Target::AVX2);
   lanes = avx512 ? 16 : avx ? 8 : 4;
   registers = arm || avx512 ? 32 : 16;
+  dotUnsigned = target.has_feature(Halide::Target::AVX512_Zen4);
+  dotSigned = target.has_feature(Halide::Target::ARMDotProd);
+  dotPairs = !dotUnsigned && target.has_feature(Halide::Target::SSE41);
 }
 
 //===----------------------------------------------------------------------===//
@@ -113,7 +116,12 @@ static KernelBuffer bufferOf(unsigned argument, Halide::Type type,
 }
 
 ImageParam KernelBuilder::inputView(unsigned argument, const View &view) {
-  Halide::Type type = halideType(function.getArgument(argument).getType());
+  return inputView(argument, view,
+                   halideType(function.getArgument(argument).getType()));
+}
+
+ImageParam KernelBuilder::inputView(unsigned argument, const View &view,
+                                    Halide::Type type) {
   // Names are part of the object: they must not depend on what else this
   // process compiled.
   ImageParam param(type, view.dims.size(),
@@ -214,6 +222,8 @@ Expr KernelBuilder::compute(mlir::Value value, const Index &index) {
   if (auto contract = mlir::dyn_cast<mlir::linalg::ContractOp>(op))
     return staged(value, index, [&] { return buildContract(contract); });
   if (auto linear = mlir::dyn_cast<ssm::LinearOp>(op)) {
+    if (linear.isQuantized())
+      fail("integer weights in a kernel of several stages");
     Expr sum = staged(value, index, [&] { return buildLinear(linear); });
     return linear.getBias() ? add(sum, at(linear.getBias(), {index.back()}))
                             : sum;
@@ -411,7 +421,8 @@ void KernelBuilder::buildPieces() {
 void KernelBuilder::build() {
   if (!llvm::hasSingleElement(function.getBody()))
     fail("expected a function of one block");
-  if (!claimScan() && !claimRecurrence() && !claimLinear())
+  if (!claimScan() && !claimRecurrence() && !claimQuantizedLinear() &&
+      !claimLinear())
     buildPieces();
   buffers = inputBuffers;
   buffers.insert(buffers.end(), outputBuffers.begin(), outputBuffers.end());

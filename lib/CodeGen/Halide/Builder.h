@@ -55,6 +55,11 @@ struct Machine {
   Halide::Target target;
   /// float32 lanes of a vector register, and how many registers there are.
   int lanes, registers;
+  /// Bytes are multiplied and added up four at a time: unsigned by signed ones
+  /// (VNNI), or signed by signed ones (sdot).
+  bool dotUnsigned, dotSigned;
+  /// Pairs of unsigned and signed bytes are, into saturating 16 bits (SSSE3).
+  bool dotPairs;
 };
 
 /// Storage for temporaries of one kernel.
@@ -97,6 +102,8 @@ private:
   Expr atRow(mlir::Value value, Expr row, Expr column);
   Expr computeRow(mlir::Value value, Expr row, Expr column);
   ImageParam inputView(unsigned argument, const View &view);
+  /// The argument's bytes as elements of another type.
+  ImageParam inputView(unsigned argument, const View &view, Halide::Type type);
   /// Adds an output Func (or Tuple Func) whose dimensions are those of the
   /// views, one view per value. With `opaqueLast` nothing is said to Halide
   /// about the last dimension.
@@ -159,9 +166,25 @@ private:
 
   // Linear.cpp
   bool claimLinear();
+  /// Element (k, token) of a linear's input: computed once if it has to be.
+  std::function<Expr(Expr k, Expr token)> linearInput(ssm::LinearOp op,
+                                                      int tokens);
   struct LinearPlan;
   void emitLinearBlocks(const LinearPlan &plan, int firstRow, int blocks,
                         int rowsPerBlock);
+
+  // QuantizedLinear.cpp: packed integer weights.
+  bool claimQuantizedLinear();
+  struct QuantizedPlan;
+  struct RoundedInput;
+  struct TiledSums;
+  RoundedInput roundInput(const QuantizedPlan &plan);
+  TiledSums integerSums(const QuantizedPlan &plan, const RoundedInput &input,
+                        int firstBlock, Var r, Var t, Var block);
+  TiledSums floatSums(const QuantizedPlan &plan, int firstBlock, Var r, Var t,
+                      Var block);
+  void emitQuantizedBlocks(const QuantizedPlan &plan, const RoundedInput &input,
+                           int firstBlock, int blocks, int rows);
 
   // Scan.cpp
   bool claimScan();

@@ -116,7 +116,9 @@ void KernelBuilder::emitLinearBlocks(const LinearPlan &plan, int firstRow,
   RDom k(0, plan.depth, "k");
   Func sum = func("sum");
   sum(r, t, block) = 0.0f;
-  sum(r, t, block) = fma(weightAt(r, k, block), plan.x(k, t), sum(r, t, block));
+  // Of 16 bits each is the nearest float.
+  sum(r, t, block) = fma(Halide::cast<float>(weightAt(r, k, block)),
+                         plan.x(k, t), sum(r, t, block));
 
   forget();
   overrides[op.getY()] = [&](const Index &) -> Expr {
@@ -182,6 +184,23 @@ void KernelBuilder::emitLinearBlocks(const LinearPlan &plan, int firstRow,
   addOutput(out, plan.results, std::vector<View>(plan.results.size(), view));
 }
 
+std::function<Expr(Expr, Expr)> KernelBuilder::linearInput(ssm::LinearOp op,
+                                                           int tokens) {
+  mlir::Value x = op.getX();
+  if (mlir::isa<mlir::BlockArgument>(x))
+    return [=](Expr k, Expr t) { return atRow(x, t, k); };
+  int depth = op.getK();
+  if (!reserveStack(int64_t(tokens) * depth * 4))
+    fail("the left operand of a linear is too large for the stack");
+  Var k = var("k"), t = var("t");
+  Func xs = func("x");
+  xs(k, t) = atRow(x, t, k);
+  xs.bound(k, 0, depth).bound(t, 0, tokens);
+  xs.compute_root().store_in(kOnStack);
+  vectorizeInner(xs, k, depth, TailStrategy::ShiftInwards);
+  return [=](Expr k, Expr t) { return xs(k, t); };
+}
+
 /// Takes the kernel if it is one ssm.linear and elementwise work before and
 /// after it.
 bool KernelBuilder::claimLinear() {
@@ -191,8 +210,8 @@ bool KernelBuilder::claimLinear() {
     if (auto found = mlir::dyn_cast<ssm::LinearOp>(op))
       linear = found;
   if (!linear || !isDirect(linear) ||
-      !halideType(linear.getY().getType()).is_float() ||
-      halideType(linear.getWeight().getType()) != Halide::Float(32) ||
+      halideType(linear.getY().getType()) != Halide::Float(32) ||
+      !halideType(linear.getWeight().getType()).is_float() ||
       halideType(linear.getX().getType()) != Halide::Float(32))
     return false;
   Shape y = shapeOf(linear.getY()), weight = shapeOf(linear.getWeight());
@@ -204,21 +223,7 @@ bool KernelBuilder::claimLinear() {
   for (unsigned i = 0; i < function.getNumResults(); ++i)
     plan.results.push_back(i);
 
-  // A computed x is computed once, for all blocks.
-  mlir::Value x = linear.getX();
-  if (!mlir::isa<mlir::BlockArgument>(x)) {
-    if (!reserveStack(int64_t(plan.tokens) * plan.depth * 4))
-      fail("the left operand of a linear is too large for the stack");
-    Var k = var("k"), t = var("t");
-    Func xs = func("x");
-    xs(k, t) = atRow(x, t, k);
-    xs.bound(k, 0, plan.depth).bound(t, 0, plan.tokens);
-    xs.compute_root().store_in(kOnStack);
-    vectorizeInner(xs, k, plan.depth, TailStrategy::ShiftInwards);
-    plan.x = [=](Expr k, Expr t) { return xs(k, t); };
-  } else {
-    plan.x = [=](Expr k, Expr t) { return atRow(x, t, k); };
-  }
+  plan.x = linearInput(linear, plan.tokens);
 
   int height;
   if (weight.size() == 3) {

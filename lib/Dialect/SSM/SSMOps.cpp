@@ -224,12 +224,14 @@ LogicalResult StoredMatrix::verify(int64_t n, int64_t k) const {
   int64_t height = 0; // of a packed block
   if (packed) {
     // linear_c2
-    int64_t perGroup = packed->isInteger(4) ? 8 : packed->isInteger(8) ? 4 : 0;
-    if (perGroup == 0 || !element.isInteger(8))
+    int64_t perStep = packed->isInteger(4) ? 8 : packed->isInteger(8) ? 4 : 0;
+    if (perStep == 0 || !element.isInteger(8))
       return op->emitOpError("expected bytes packed from i4 or i8, but got ")
              << matrix.getType() << " packed from " << *packed;
-    if (w.size() != 4 || !blocksOf(w[2]) || w[3] != 4 ||
-        w[1] != llvm::divideCeilSigned(k, perGroup))
+    int64_t size = group.value_or(k);
+    if (size < 1 || w.size() != 4 || !blocksOf(w[2]) || w[3] != 4 ||
+        w[1] != llvm::divideCeilSigned(k, size) *
+                    llvm::divideCeilSigned(size, perStep))
       return mismatch();
     height = w[2];
   } else if (isa<FloatType>(element)) {
@@ -262,7 +264,7 @@ LogicalResult StoredMatrix::verify(int64_t n, int64_t k) const {
     return zeroPoints ? op->emitOpError("expected no zero points for ")
                             << what << " of type " << matrix.getType()
                       : success();
-  int64_t groups = llvm::divideCeilSigned(k, group.value_or(k));
+  int64_t groups = llvm::divideCeilSigned(k, group.value_or(std::max<int64_t>(k, 1)));
   SmallVector<int64_t> expected = {n, groups};
   if (packed)
     expected = {w[0], groups, height};

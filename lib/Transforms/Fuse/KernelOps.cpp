@@ -37,7 +37,23 @@ static int64_t bytesOf(Value value) {
   return type.getNumElements() * 4;
 }
 
+/// A linear of f32 whose weight is stored in any form that kernels can read.
+static bool isKernelLinear(ssm::LinearOp linear) {
+  auto isStored = [](Value value) {
+    return !value || isa<FloatType>(getElementTypeOrSelf(value)) ||
+           getElementTypeOrSelf(value).isInteger(8);
+  };
+  return hasKernelType(linear.getX()) && isFloat(linear.getX()) &&
+         hasKernelType(linear.getY()) && isFloat(linear.getY()) &&
+         (linear.getPacked() || !linear.isQuantized()) &&
+         isStored(linear.getWeight()) && isStored(linear.getScales()) &&
+         (!linear.getBias() || isFloat(linear.getBias()));
+}
+
 bool itera::isKernelAnchor(Operation *op) {
+  if (auto linear = dyn_cast<ssm::LinearOp>(op))
+    return isKernelLinear(linear);
+
   // Results that a kernel keeps on its stack before it writes them.
   constexpr int64_t kMostStaged = 128 * 1024;
   if (op->getNumResults() == 0 || !hasKernelTypes(op) ||
@@ -56,7 +72,7 @@ bool itera::isKernelAnchor(Operation *op) {
     return llvm::all_of(contract.getIndexingMapsArray(), [](AffineMap map) {
       return map.isProjectedPermutation();
     });
-  return isa<ssm::LinearOp, ssm::SelectiveScanOp, ssm::LinearRecurrenceOp,
+  return isa<ssm::SelectiveScanOp, ssm::LinearRecurrenceOp,
              ssm::CausalConv1dOp, ssm::NormOp, linalg::SoftmaxOp>(op);
 }
 

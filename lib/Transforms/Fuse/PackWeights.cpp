@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "itera/Dialect/SSM/Evaluate.h"
+#include "PackedLayout.h"
 #include "itera/Dialect/SSM/SSM.h"
 #include "itera/Transforms/Fuse/Passes.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/Support/MathExtras.h"
-#include <cstring>
 
 namespace itera {
 #define GEN_PASS_DEF_PACKWEIGHTSPASS
@@ -29,12 +28,29 @@ struct PackWeights : itera::impl::PackWeightsPassBase<PackWeights> {
             << height;
         return signalPassFailure();
       }
-    if (rows.empty())
-      return;
     SmallVector<ssm::WeightOp> weights;
-    getOperation().walk([&](ssm::WeightOp op) { weights.push_back(op); });
+    SmallVector<Operation *> quantized;
+    getOperation().walk([&](Operation *op) {
+      auto linear = dyn_cast<ssm::LinearOp>(op);
+      auto embedding = dyn_cast<ssm::EmbeddingOp>(op);
+      if (auto weight = dyn_cast<ssm::WeightOp>(op))
+        weights.push_back(weight);
+      else if ((linear && linear.isQuantized() && !linear.getPacked()) ||
+               (embedding && embedding.isQuantized() &&
+                !embedding.getPacked()))
+        quantized.push_back(op);
+    });
+    for (Operation *op : quantized)
+      if (auto linear = dyn_cast<ssm::LinearOp>(op))
+        packIntegers(linear, linear.getWeightMutable());
+      else
+        packIntegers(cast<ssm::EmbeddingOp>(op),
+                     cast<ssm::EmbeddingOp>(op).getTableMutable());
     for (ssm::WeightOp weight : weights)
-      pack(weight);
+      if (weight->use_empty() && !quantized.empty())
+        weight.erase();
+      else if (!rows.empty())
+        packFloats(weight);
   }
 
   int64_t chooseHeight(int64_t count) const {
@@ -46,8 +62,13 @@ struct PackWeights : itera::impl::PackWeightsPassBase<PackWeights> {
     return best;
   }
 
-  void pack(ssm::WeightOp weight);
-  TypedAttr packedAttribute(ssm::WeightOp weight, int64_t height);
+  void packFloats(ssm::WeightOp weight);
+  template <typename Op>
+  void packIntegers(Op op, OpOperand &matrix);
+
+  using Layout = llvm::function_ref<ssm::HostTensor(const ssm::HostTensor &)>;
+  /// The packed copy of `value`, which `layout` makes once per attribute.
+  Value packedCopy(Value value, Layout layout);
 
   /// Packed copies by the attribute of what they were made of.
   llvm::DenseMap<Attribute, TypedAttr> attributes;
@@ -67,46 +88,42 @@ static bool isEmbeddingTable(OpOperand &use) {
   return embedding && use.get() == embedding.getTable();
 }
 
-TypedAttr PackWeights::packedAttribute(ssm::WeightOp weight, int64_t height) {
-  TypedAttr &known = attributes[weight.getValue()];
-  if (known)
-    return known;
-  std::optional<ssm::HostTensor> data = ssm::readAttribute(weight.getValue());
-  if (!data)
+Value PackWeights::packedCopy(Value value, Layout layout) {
+  auto weight = value.getDefiningOp<ssm::WeightOp>();
+  auto constant = value.getDefiningOp<arith::ConstantOp>();
+  Attribute attribute = weight     ? Attribute(weight.getValue())
+                        : constant ? Attribute(constant.getValue())
+                                   : Attribute();
+  if (!attribute)
     return {};
-  int64_t count = data->shape()[0], depth = data->shape()[1];
-  int64_t bytes = ssm::getElementBytes(data->kind);
-  auto type = RankedTensorType::get(
-      {int64_t(llvm::divideCeil(count, height)), depth, height},
-      data->type.getElementType());
-  char *packed = nullptr;
-  ssm::HostTensor result = ssm::HostTensor::allocate(type, data->kind, packed);
-  std::memset(packed, 0, type.getNumElements() * bytes);
-  for (int64_t n = 0; n < count; ++n) {
-    char *to = packed + (n / height * depth * height + n % height) * bytes;
-    const char *from = data->bytes.data() + n * depth * bytes;
-    for (int64_t k = 0; k < depth; ++k)
-      std::memcpy(to + k * height * bytes, from + k * bytes, bytes);
+  std::string name =
+      (weight ? weight.getName() : StringRef("constant")).str() + ".packed";
+  TypedAttr &known = attributes[attribute];
+  if (!known) {
+    std::optional<ssm::HostTensor> data = ssm::readAttribute(attribute);
+    if (!data)
+      return {};
+    known = ssm::toResourceAttribute(layout(*data), name);
+    ++packed;
   }
-  known =
-      ssm::toResourceAttribute(result, (weight.getName() + ".packed").str());
-  ++this->packed;
-  return known;
+  OpBuilder b(value.getContext());
+  b.setInsertionPointAfterValue(value);
+  return ssm::WeightOp::create(b, value.getLoc(), name, known,
+                               /*file=*/nullptr, /*offset=*/nullptr);
 }
 
-void PackWeights::pack(ssm::WeightOp weight) {
+void PackWeights::packFloats(ssm::WeightOp weight) {
   auto type = cast<RankedTensorType>(weight.getType());
-  if (type.getRank() != 2 || !type.getElementType().isF32() ||
+  if (type.getRank() != 2 || !isa<FloatType>(type.getElementType()) ||
+      type.getElementTypeBitWidth() > 32 ||
       llvm::none_of(weight->getUses(), isLinearWeight))
     return;
   int64_t height = chooseHeight(type.getDimSize(0));
-  TypedAttr value = packedAttribute(weight, height);
-  if (!value)
+  Value packed = packedCopy(weight, [&](const ssm::HostTensor &data) {
+    return packRows(data, height);
+  });
+  if (!packed)
     return;
-  OpBuilder b(weight);
-  Value packed = ssm::WeightOp::create(
-      b, weight.getLoc(), (weight.getName() + ".packed").str(), value,
-      /*file=*/nullptr, /*offset=*/nullptr);
   for (OpOperand &use : llvm::make_early_inc_range(weight->getUses())) {
     if (isEmbeddingTable(use))
       cast<ssm::EmbeddingOp>(use.getOwner()).setRows(type.getDimSize(0));
@@ -116,4 +133,29 @@ void PackWeights::pack(ssm::WeightOp weight) {
   }
   if (weight->use_empty())
     weight.erase();
+}
+
+template <typename Op>
+void PackWeights::packIntegers(Op op, OpOperand &matrix) {
+  auto type = cast<RankedTensorType>(matrix.get().getType());
+  unsigned bits = type.getElementTypeBitWidth();
+  auto packTable = [](const ssm::HostTensor &data) {
+    return packRows(data, kIntegerBlockRows);
+  };
+  Value weight = packedCopy(matrix.get(), [&](const ssm::HostTensor &data) {
+    return itera::packIntegers(data, bits, op.getGroupSize(),
+                               kIntegerBlockRows);
+  });
+  Value scales = packedCopy(op.getScales(), packTable);
+  Value zeroPoints =
+      op.getZeroPoints() ? packedCopy(op.getZeroPoints(), packTable) : Value();
+  if (!weight || !scales || (op.getZeroPoints() && !zeroPoints))
+    return;
+  matrix.set(weight);
+  op.getScalesMutable().assign(scales);
+  if (zeroPoints)
+    op.getZeroPointsMutable().assign(zeroPoints);
+  op.setPacked(type.getElementType());
+  if constexpr (std::is_same_v<Op, ssm::EmbeddingOp>)
+    op.setRows(type.getDimSize(0));
 }

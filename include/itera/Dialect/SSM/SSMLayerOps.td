@@ -82,12 +82,13 @@ def SSM_LinearOp : SSM_Op<"linear", [Pure, AttrSizedOperandSegments]> {
 
     **Packed.** What kernels read, rows past N and elements past K being zero:
     * floats: [ceil(N/R), K, R], element [n / R, k, n % R];
-    * `packed i8`: bytes weight + 128, [ceil(N/R), ceil(K/4), R, 4], element
+    * `packed i8`: bytes weight + 128, [ceil(N/R), S, R, 4], element
       [n / R, k / 4, n % R, k % 4];
-    * `packed i4`: two weights + 8 per byte, [ceil(N/R), ceil(K/8), R, 4],
-      byte [n / R, k / 8, n % R, k % 4], its low half for k % 8 < 4.
+    * `packed i4`: two weights + 8 per byte, [ceil(N/R), S, R, 4], byte
+      [n / R, k / 8, n % R, k % 4], its low half for k % 8 < 4.
 
-    `scales` and `zero_points` are then [ceil(N/R), G, R].
+    S is G times the steps of 4 or 8 elements that hold a group: a last group is
+    as long as the others. `scales` and `zero_points` are [ceil(N/R), G, R].
 
     Constraints:
     * (linear_c1) x and y have the same leading dimensions.

@@ -104,6 +104,9 @@ def PackWeightsPass : Pass<"ssm-pack-weights", "::mlir::ModuleOp"> {
     least padding, the earlier one of equals. An `ssm.embedding` of the same
     weight reads the packed copy too, so that tied weights stay one.
 
+    Integer weights and what belongs to them are always packed, R = 16: in no
+    other form are four bits stored as four bits.
+
     ```mlir
     // itera-opt --ssm-pack-weights=rows=8,2
     func.func @f(%x: tensor<4x1xf32>) -> tensor<4x3xf32> {

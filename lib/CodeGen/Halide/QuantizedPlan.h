@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the parts of a kernel of ssm.linear with integer weights share.
+
+#ifndef ITERA_LIB_CODEGEN_HALIDE_QUANTIZEDPLAN_H
+#define ITERA_LIB_CODEGEN_HALIDE_QUANTIZEDPLAN_H
+
+#include "Builder.h"
+
+namespace itera::halide {
+
+struct KernelBuilder::QuantizedPlan {
+  ssm::LinearOp op;
+  std::vector<unsigned> results;
+  int tokens, depth, rows; // of y: [tokens, rows], sums over depth
+  int height;              // rows of a packed block
+  int bits;
+  /// Elements that share a scale, how many such groups a row has, and how many
+  /// steps of a packed row each takes.
+  int group, groups, steps;
+  std::optional<ssm::InputScales> input;
+  std::function<Expr(Expr k, Expr token)> x;
+  /// Views of the weight as bytes (place in the step, row, step, block) and as
+  /// words (row, step, block); scales and zero points (row, group, block).
+  ImageParam bytes, words, scales, zeroPoints;
+
+  int elementsPerStep() const { return bits == 4 ? 8 : 4; }
+  int paddedGroup() const { return steps * elementsPerStep(); }
+  int paddedDepth() const { return groups * paddedGroup(); }
+  /// What is stored is the weight plus this.
+  int bias() const { return bits == 4 ? 8 : 128; }
+};
+
+/// The input of a linear as integers.
+struct KernelBuilder::RoundedInput {
+  Func integers; // (k padded, token): int8
+  Func scales;   // (group, token), or (token)
+  /// Of the integers of a group: their sum (group, token), int32.
+  Func sums;
+};
+
+/// Sums of a block of rows and a tile of tokens, (row, token, block), and how
+/// to schedule what they are made of once their host is known.
+struct KernelBuilder::TiledSums {
+  Func sums;
+  std::function<void(Func host, Var tile, Var block, bool isPanel)> schedule;
+};
+
+} // namespace itera::halide
+
+#endif // ITERA_LIB_CODEGEN_HALIDE_QUANTIZEDPLAN_H
