@@ -240,55 +240,48 @@ KernelBuilder::integerSums(const QuantizedPlan &plan, const RoundedInput &input,
 KernelBuilder::TiledSums KernelBuilder::floatSums(const QuantizedPlan &plan,
                                                   int firstBlock, Var r, Var t,
                                                   Var block) {
-  Var e = var("e"), s = var("s");
-  int perStep = plan.elementsPerStep();
+  Var k = var("k"), step = var("step"), element = var("element");
+  int perStep = plan.elementsPerStep(), depth = plan.depth;
   ImageParam words = plan.words, scales = plan.scales, zeros = plan.zeroPoints;
-  // Element e of a step as the float that it stands for.
-  auto weightAt = [=](Expr r, Expr e, Expr s, Expr block) {
-    block = block + firstBlock;
-    Expr shift = plan.bits == 4 ? 8 * (e % 4) + 4 * (e / 4) : 8 * e;
-    Expr stored = (words(r, s, block) >> Halide::cast<uint32_t>(shift)) &
-                  Halide::cast<uint32_t>((1 << plan.bits) - 1);
-    Expr number = i32(stored) - plan.bias();
-    Expr g = s / plan.steps;
-    if (plan.zeroPoints.defined())
-      number = number - i32(zeros(r, g, block));
-    return mul(f32(number), f32(scales(r, g, block)));
-  };
+  // The floats that a block's integers stand for, put together first.
   Func weights = func("weights"), y = func("sum");
-  weights(r, e, s, block) = weightAt(r, e, s, block);
+  Expr e = k % perStep, s = k / perStep, at = block + firstBlock;
+  Expr shift = plan.bits == 4 ? 8 * (e % 4) + 4 * (e / 4) : 8 * e;
+  Expr stored = (words(r, s, at) >> Halide::cast<uint32_t>(shift)) &
+                Halide::cast<uint32_t>((1 << plan.bits) - 1);
+  Expr number = i32(stored) - plan.bias(), g = s / plan.steps;
+  if (plan.zeroPoints.defined())
+    number = number - i32(zeros(r, g, at));
+  weights(r, k, block) = mul(f32(number), f32(scales(r, g, at)));
+  RDom sumOver(0, depth);
   y(r, t, block) = 0.0f;
-  int whole = plan.depth / perStep, rest = plan.depth % perStep;
-  RDom k(0, perStep, 0, std::max(whole, 1)), last(0, std::max(rest, 1));
-  if (whole)
-    y(r, t, block) = fma(weights(r, k.x, k.y, block),
-                         plan.x(k.y * perStep + k.x, t), y(r, t, block));
-  if (rest)
-    y(r, t, block) = fma(weightAt(r, last, whole, block),
-                         plan.x(whole * perStep + last, t), y(r, t, block));
-  return {y, [=](Func host, Var tile, Var, bool) mutable {
+  y(r, t, block) = fma(weights(r, sumOver, block), plan.x(sumOver, t),
+                       y(r, t, block));
+  return {y, [=](Func host, Var tile, Var hostBlock, bool) mutable {
             y.compute_at(host, tile).store_in(kOnStack);
             y.vectorize(r).unroll(t).unroll(block);
-            // Elements of a step are not unrolled: one sum per iteration
-            // leaves LLVM nothing to regroup.
-            if (whole) {
-              y.update()
-                  .reorder(r, t, block, k.x, k.y)
-                  .vectorize(r)
-                  .unroll(t)
-                  .unroll(block);
-              weights.compute_at(y, k.y)
-                  .store_in(kOnStack)
-                  .vectorize(r)
-                  .unroll(e)
-                  .unroll(block);
+            // Not unrolled: one sum per iteration leaves LLVM nothing to
+            // regroup.
+            constexpr int kMostTogether = 1024;
+            RVar outer("outer"), inner("inner");
+            Halide::Stage update = y.update();
+            if (depth > kMostTogether) {
+              update
+                  .split(sumOver.x, outer, inner, kMostTogether,
+                         TailStrategy::GuardWithIf)
+                  .reorder(r, t, block, inner, outer);
+              weights.compute_at(y, outer);
+            } else {
+              update.reorder(r, t, block, sumOver.x);
+              weights.compute_at(host, hostBlock);
             }
-            if (rest)
-              y.update(whole ? 1 : 0)
-                  .reorder(r, t, block, last.x)
-                  .vectorize(r)
-                  .unroll(t)
-                  .unroll(block);
+            update.vectorize(r).unroll(t).unroll(block);
+            weights.store_in(kOnStack)
+                .split(k, step, element, perStep, TailStrategy::RoundUp)
+                .reorder(r, element, step, block)
+                .vectorize(r)
+                .unroll(element)
+                .unroll(block);
           }};
 }
 
