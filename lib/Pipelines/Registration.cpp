@@ -9,6 +9,7 @@
 #include "itera/Transforms/Passes.h"
 #include "itera/Transforms/Fuse/Passes.h"
 #include "itera/Transforms/Plan/Passes.h"
+#include "itera/Transforms/Quantize/Passes.h"
 #include "itera/Transforms/Stream/Passes.h"
 #include "itera/Transforms/Stream/Streaming.h"
 #include "mlir/Conversion/Passes.h"
@@ -69,6 +70,7 @@ void itera::registerPasses() {
   registerConversionPasses();
   registerFusePasses();
   registerPlanPasses();
+  registerQuantizePasses();
   registerRaisePasses();
   registerStreamPasses();
   registerWeightPasses();
