@@ -416,7 +416,7 @@ Value TensorBuilder::cast(Value value, Type to, bool fromUnsigned,
 
 Value TensorBuilder::contract(Value lhs, ArrayRef<int64_t> lhsLabels, Value rhs,
                               ArrayRef<int64_t> rhsLabels,
-                              ArrayRef<int64_t> resultLabels) {
+                              ArrayRef<int64_t> resultLabels, Type element) {
   // Loops in the order of the result, then the sums in the order of lhs.
   SmallVector<int64_t> loops(resultLabels);
   for (int64_t label : lhsLabels)
@@ -438,10 +438,12 @@ Value TensorBuilder::contract(Value lhs, ArrayRef<int64_t> lhsLabels, Value rhs,
             ? shapeOf(lhs)[inLhs - lhsLabels.begin()]
             : shapeOf(rhs)[llvm::find(rhsLabels, label) - rhsLabels.begin()]);
   }
-  Value init = zeros(shape, elementOf(lhs));
+  if (!element)
+    element = elementOf(lhs);
+  Value init = zeros(shape, element);
   if (typeOf(init).getNumElements() == 0 ||
       typeOf(lhs).getNumElements() == 0 || typeOf(rhs).getNumElements() == 0)
-    return splat(shape, elementOf(lhs), 0);
+    return splat(shape, element, 0);
   return linalg::ContractOp::create(
              builder, loc, TypeRange(init.getType()), ValueRange{lhs, rhs},
              ValueRange(init),
@@ -450,7 +452,7 @@ Value TensorBuilder::contract(Value lhs, ArrayRef<int64_t> lhsLabels, Value rhs,
       ->getResult(0);
 }
 
-Value TensorBuilder::matmul(Value lhs, Value rhs) {
+Value TensorBuilder::matmul(Value lhs, Value rhs, Type element) {
   // Labels: batch dimension i from the right is i, then m, n, k. A unit batch
   // dimension that the other operand stretches is dropped.
   constexpr int64_t m = 100, n = 101, k = 102;
@@ -486,7 +488,7 @@ Value TensorBuilder::matmul(Value lhs, Value rhs) {
     result.push_back(m);
   if (!isVectorR)
     result.push_back(n);
-  return contract(lhs, lhsLabels, rhs, rhsLabels, result);
+  return contract(lhs, lhsLabels, rhs, rhsLabels, result, element);
 }
 
 static TypedAttr neutral(Builder &builder, Type element, Reduction how,

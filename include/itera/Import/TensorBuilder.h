@@ -107,12 +107,14 @@ public:
 
   /// Sums of products over labelled dimensions: a dimension of `lhs`, `rhs` and
   /// the result is the same loop where its label is; labels that the result
-  /// lacks must be in both operands.
+  /// lacks must be in both operands. The result has lhs' element type or
+  /// `element`; signed integers are widened to it first.
   mlir::Value contract(mlir::Value lhs, llvm::ArrayRef<int64_t> lhsLabels,
                        mlir::Value rhs, llvm::ArrayRef<int64_t> rhsLabels,
-                       llvm::ArrayRef<int64_t> resultLabels);
+                       llvm::ArrayRef<int64_t> resultLabels,
+                       mlir::Type element = {});
   /// `lhs @ rhs` by NumPy's rule; ranks 1 or more, batch dims broadcast.
-  mlir::Value matmul(mlir::Value lhs, mlir::Value rhs);
+  mlir::Value matmul(mlir::Value lhs, mlir::Value rhs, mlir::Type element = {});
   /// Reduces `dims` away, or keeps them with size 1.
   mlir::Value reduce(mlir::Value value, Dims dims, Reduction how,
                      bool keepDims, bool isUnsigned = false);

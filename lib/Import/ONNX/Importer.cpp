@@ -41,7 +41,7 @@ SmallVector<OpEntry> onnx_import::allOps() {
        {elementwiseOps(), activationOps(), shapeOps(), sliceOps(), indexOps(),
         reductionOps(), matrixOps(), convolutionOps(), normalizationOps(),
         sequenceOps(), controlOps(), signalOps(), recurrentOps(),
-        quantizedOps(), resamplingOps()})
+        quantizedOps(), blockQuantizedOps(), resamplingOps()})
     llvm::append_range(result, family);
   return result;
 }
@@ -59,8 +59,7 @@ InFlightDiagnostic Importer::error(Location loc) const {
   return emitError(loc) << model->fileName << ": ";
 }
 
-/// A name fit for a message or a location: bounded, printable.
-static std::string cleanName(StringRef name) {
+std::string onnx_import::cleanName(StringRef name) {
   std::string result;
   for (char c : name.take_front(200))
     result += llvm::isPrint(c) ? c : '?';
@@ -121,6 +120,18 @@ FailureOr<Value> Importer::getTensor(const onnx::TensorProto &tensor,
   if (isUnsignedType(tensor.data_type()))
     unsignedValues.insert(known);
   return known;
+}
+
+Value Importer::buildWeight(const ssm::HostTensor &value, Location loc,
+                            StringRef name) {
+  OpBuilder::InsertionGuard guard(builder);
+  if (lastWeight)
+    builder.setInsertionPointAfter(lastWeight);
+  else
+    builder.setInsertionPointToStart(entry);
+  Value result = ssm::buildConstant(builder, loc, value, cleanName(name));
+  lastWeight = result.getDefiningOp();
+  return result;
 }
 
 Value Importer::buildConstant(const ssm::HostTensor &value, Location loc) {

@@ -11,6 +11,7 @@
 #include "mlir/IR/OwningOpRef.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/StringSet.h"
+#include <map>
 
 namespace itera::onnx_import {
 
@@ -82,8 +83,17 @@ llvm::ArrayRef<OpEntry> controlOps();
 llvm::ArrayRef<OpEntry> signalOps();
 llvm::ArrayRef<OpEntry> recurrentOps();
 llvm::ArrayRef<OpEntry> quantizedOps();
+llvm::ArrayRef<OpEntry> blockQuantizedOps();
 llvm::ArrayRef<OpEntry> resamplingOps();
 llvm::SmallVector<OpEntry> allOps();
+
+/// A name fit for a message or a location: bounded, printable.
+std::string cleanName(llvm::StringRef name);
+
+/// A matrix of integers as `ssm.linear` takes it.
+struct StoredMatrix {
+  mlir::Value integers, scales, zeroPoints;
+};
 
 /// One node while it is imported: inputs, attributes, outputs, errors.
 class Node {
@@ -142,7 +152,11 @@ public:
   mlir::LogicalResult expectFloat(size_t i) const;
   mlir::LogicalResult expectInteger(size_t i) const;
   mlir::LogicalResult expectSameElement(size_t i, size_t j) const;
+  /// Reports what is not finite in input `i`, if that is a constant.
+  mlir::LogicalResult expectFinite(size_t i, llvm::StringRef what) const;
 
+  /// The data type of the file's tensor behind reshapes, or UNDEFINED.
+  int fileType(mlir::Value value) const;
   bool isUnsigned(mlir::Value value) const;
   void setUnsigned(mlir::Value value) const;
   std::optional<Counted> counted(mlir::Value value) const;
@@ -172,6 +186,9 @@ public:
   mlir::FailureOr<mlir::Value> getTensor(const onnx::TensorProto &tensor,
                                          mlir::Location loc,
                                          llvm::StringRef name);
+  /// A weight made of the file's tensors; it stands beside them.
+  mlir::Value buildWeight(const ssm::HostTensor &value, mlir::Location loc,
+                          llvm::StringRef name);
   /// A constant made by folding.
   mlir::Value buildConstant(const ssm::HostTensor &value, mlir::Location loc);
   /// True for a value made by a constant op, not by a weight of the file.
@@ -187,6 +204,8 @@ public:
   mlir::MLIRContext *context;
   mlir::OpBuilder builder;
   llvm::DenseMap<mlir::Value, Counted> counted;
+  /// Matrices that nodes share, by their tensors and attributes.
+  std::map<std::vector<int64_t>, StoredMatrix> storedMatrices;
   llvm::DenseSet<mlir::Value> unsignedValues;
 
   /// Pairs of sizes that an error found to differ: hints for the resolution of

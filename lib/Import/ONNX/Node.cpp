@@ -3,6 +3,10 @@
 #include "Importer.h"
 
 #include "itera/Dialect/SSM/Evaluate.h"
+#include "itera/Dialect/SSM/SSM.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace itera;
@@ -175,6 +179,35 @@ LogicalResult Node::expectSameElement(size_t i, size_t j) const {
   return error() << "expected inputs " << i << " and " << j
                  << " of one element type, but got " << in(i).getType()
                  << " and " << in(j).getType();
+}
+
+LogicalResult Node::expectFinite(size_t i, StringRef what) const {
+  Operation *op = in(i).getDefiningOp();
+  if (!isa_and_nonnull<arith::ConstantOp, ssm::WeightOp>(op))
+    return success();
+  std::optional<ssm::HostTensor> data =
+      ssm::readAttribute(op->getAttr("value"));
+  if (!data || !ssm::isFloat(data->kind))
+    return success();
+  for (int64_t k = 0, e = data->size(); k < e; ++k)
+    if (!std::isfinite(data->getFloat(k)))
+      return error() << "expected " << what << " that are finite, but element "
+                     << k << " of '"
+                     << cleanName(proto.input(i)) << "' is "
+                     << (std::isnan(data->getFloat(k)) ? "NaN" : "infinite");
+  return success();
+}
+
+int Node::fileType(Value value) const {
+  while (Operation *op = value.getDefiningOp()) {
+    if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op))
+      break;
+    value = op->getOperand(0);
+  }
+  for (auto &[tensor, known] : importer.tensors)
+    if (known == value)
+      return tensor->data_type();
+  return onnx::TensorProto::UNDEFINED;
 }
 
 bool Node::isUnsigned(Value value) const {

@@ -337,7 +337,8 @@ bool RowMatcher::matchExpert(Value value, Expert &expert) const {
     hidden = act->getOperand(0);
   }
   auto up = peel(hidden, gathered).getDefiningOp<ssm::LinearOp>();
-  if (!up || rankOf(up.getWeight()) != 2 || rankOf(down.getWeight()) != 2)
+  if (!up || rankOf(up.getWeight()) != 2 || rankOf(down.getWeight()) != 2 ||
+      up.isQuantized() || down.isQuantized())
     return false;
   expert.up = up;
   expert.down = down;
