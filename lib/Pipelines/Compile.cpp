@@ -66,6 +66,12 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
   applyDefaultTimingPassManagerCLOptions(manager);
   FuseOptions fuse;
   fuse.rows = packedRowHeights(options.target);
+  QuantizeOptions quantize;
+  quantize.bits = options.bits;
+  quantize.group = options.group;
+  quantize.prune = options.prune;
+  for (const std::string &precision : options.precisions)
+    quantize.precisions.push_back(precision);
   StreamOptions stream;
   for (const std::string &dim : options.timeDims)
     stream.timeDims.push_back(dim);
@@ -83,6 +89,8 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
       (options.target.arch != "x86_64" || options.target.hasFeature("fma"));
   if (stage == Stage::raise)
     populateRaisePipeline(manager);
+  else if (stage == Stage::quantize)
+    populateQuantizePipeline(manager, quantize);
   else if (stage == Stage::stream)
     populateStreamPipeline(manager, stream);
   else if (stage == Stage::fuse)
@@ -91,8 +99,8 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
     populatePlanPipeline(manager, plan);
   if (succeeded(manager.run(module)))
     return CompileStatus::done;
-  // What the user said of the model's inputs does not hold.
-  if (stage == Stage::stream)
+  // What the user said of the model, or the model's weights, does not hold.
+  if (stage == Stage::stream || stage == Stage::quantize)
     return CompileStatus::badInput;
   diagnostics.error("a pass failed");
   return CompileStatus::internalError;
@@ -153,7 +161,8 @@ CompileStatus Compilation::run() {
   if (options.stopAfter == Stage::import)
     return writeText(*module);
 
-  for (Stage stage : {Stage::raise, Stage::stream, Stage::fuse, Stage::plan}) {
+  for (Stage stage : {Stage::raise, Stage::quantize, Stage::stream, Stage::fuse,
+                      Stage::plan}) {
     if (stage == Stage::stream && !options.taps.empty())
       if (CompileStatus status = tapValues(*module);
           status != CompileStatus::done)

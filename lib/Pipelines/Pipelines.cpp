@@ -6,6 +6,7 @@
 #include "itera/Transforms/Fuse/Passes.h"
 #include "itera/Transforms/Passes.h"
 #include "itera/Transforms/Plan/Passes.h"
+#include "itera/Transforms/Quantize/Passes.h"
 #include "itera/Transforms/Raise/Passes.h"
 #include "itera/Transforms/Stream/Passes.h"
 #include "mlir/Conversion/Passes.h"
@@ -17,7 +18,7 @@ using namespace mlir;
 using namespace itera;
 
 static constexpr StringRef kStageNames[] = {
-    "import", "raise", "stream", "quantize", "fuse", "plan", "emit"};
+    "import", "raise", "quantize", "stream", "fuse", "plan", "emit"};
 
 ArrayRef<StringRef> itera::stageNames() { return kStageNames; }
 
@@ -60,6 +61,28 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
   OpPassManager &cleanup = manager.nest<func::FuncOp>();
   cleanup.addPass(createCSEPass());
   cleanup.addPass(createCanonicalizerPass());
+}
+
+void itera::populateQuantizePipeline(OpPassManager &manager,
+                                     const QuantizeOptions &options) {
+  if (options.prune > 0) {
+    PruneChannelsPassOptions prune;
+    prune.ratio = options.prune;
+    manager.nest<func::FuncOp>().addPass(createPruneChannelsPass(prune));
+  }
+  if (options.bits == 32 && options.precisions.empty())
+    return;
+  // Experts that are computed side by side are weights like others.
+  OpPassManager &functions = manager.nest<func::FuncOp>();
+  functions.addPass(createExpandMoePass());
+  functions.addPass(createFoldConstantsPass());
+  functions.addPass(createCanonicalizerPass());
+  AssignPrecisionPassOptions assign;
+  assign.bits = options.bits;
+  assign.group = options.group;
+  assign.only.assign(options.precisions.begin(), options.precisions.end());
+  manager.addPass(createAssignPrecisionPass(assign));
+  manager.addPass(createQuantizeWeightsPass());
 }
 
 void itera::populateStreamPipeline(OpPassManager &manager,
@@ -107,6 +130,8 @@ void itera::populateFusePipeline(OpPassManager &manager,
 
 void itera::populatePlanPipeline(OpPassManager &manager,
                                  const PlanOptions &options) {
+  // Integers that no kernel reads, too: only so are four bits four bits.
+  manager.addPass(createPackWeightsPass());
   // Before the lowering: it would turn weights into something without a place.
   manager.addPass(createPlaceWeightsPass());
   // Only the functions of the model: @kernels is compiled from tensors.

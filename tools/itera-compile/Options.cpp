@@ -42,8 +42,20 @@ struct Flags {
                "generic aarch64, or the board's"),
       cl::value_desc("cpu"), cl::cat(category)};
   cl::opt<unsigned> bits{"bits",
-                         cl::desc("Bits of the weights: 32 (no quantisation)"),
+                         cl::desc("Bits of the weights: 4 (int4 in groups, "
+                                  "int8 where that costs too much), 8, 16, or "
+                                  "32 (default: no quantisation)"),
                          cl::init(32), cl::cat(category)};
+  cl::opt<int64_t> group{
+      "group",
+      cl::desc("Elements of a row that share a scale of 4 bits: 16, 32 "
+               "(default), 64 or 128"),
+      cl::init(32), cl::cat(category)};
+  cl::list<std::string> precisions{
+      "precision", cl::CommaSeparated,
+      cl::desc("Store this weight so, whatever --bits says; * stands for any "
+               "characters of its name"),
+      cl::value_desc("NAME=f32|f16|i8|i4"), cl::cat(category)};
   cl::opt<std::string> name{
       "name",
       cl::desc("The model's name, as in itera_model_query_NAME; default: that "
@@ -69,8 +81,8 @@ struct Flags {
       cl::cat(category)};
   cl::opt<std::string> stopAfter{
       "stop-after",
-      cl::desc("Write the MLIR after this stage: import, raise, stream, "
-               "quantize, fuse or plan"),
+      cl::desc("Write the MLIR after this stage: import, raise, quantize, stream, "
+               "fuse or plan"),
       cl::value_desc("stage"), cl::cat(category)};
   cl::opt<StreamKind> stream{
       "stream",
@@ -211,10 +223,22 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   }
   if (flags.input.empty())
     return createStringError("no model given; try itera-compile --help");
-  if (flags.bits != 32)
-    return createStringError(
-        "--bits=%u: expected 32, the only precision so far",
-        flags.bits.getValue());
+  if (flags.bits != 4 && flags.bits != 8 && flags.bits != 16 &&
+      flags.bits != 32)
+    return createStringError("--bits=%u: expected 4, 8, 16 or 32",
+                             flags.bits.getValue());
+  if (!is_contained({16, 32, 64, 128}, flags.group.getValue()))
+    return createStringError("--group=%lld: expected 16, 32, 64 or 128",
+                             static_cast<long long>(flags.group));
+  for (const std::string &entry : flags.precisions) {
+    auto [name, type] = StringRef(entry).rsplit('=');
+    if (name.empty() || !is_contained({"f32", "f16", "i8", "i4"}, type))
+      return createStringError(
+          "--precision=%s: expected NAME=f32, f16, i8 or i4", entry.c_str());
+  }
+  if (flags.optLevel == 0 && (flags.bits != 32 || !flags.precisions.empty()))
+    return createStringError("%s: needs --opt-level=2",
+                             flags.bits != 32 ? "--bits" : "--precision");
 
   if (flags.optLevel != 0 && flags.optLevel != 2)
     return createStringError("--opt-level=%u: expected 0 or 2",
@@ -227,6 +251,9 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.optLevel = flags.optLevel;
   options.verify = flags.verify;
   options.stream = flags.stream;
+  options.bits = flags.bits;
+  options.group = flags.group;
+  options.precisions.assign(flags.precisions.begin(), flags.precisions.end());
   options.explainStreaming = flags.explainStreaming;
   options.timeDims.assign(flags.timeDims.begin(), flags.timeDims.end());
   options.states.assign(flags.states.begin(), flags.states.end());
@@ -256,7 +283,7 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
     std::optional<Stage> stage = stageFromName(flags.stopAfter);
     if (!stage || *stage == Stage::emit)
       return createStringError("--stop-after=%s: expected import, raise, "
-                               "stream, quantize, fuse or plan",
+                               "quantize, stream, fuse or plan",
                                flags.stopAfter.c_str());
     options.stopAfter = *stage;
   } else if (flags.emit == EmitKind::mlir) {

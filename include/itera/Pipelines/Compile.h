@@ -29,6 +29,14 @@ struct CompileOptions {
   unsigned optLevel = 2;
   /// Shapes of inputs that the file leaves open: (name, dims).
   std::vector<std::pair<std::string, std::vector<int64_t>>> shapes;
+  /// Bits of the weights: 4, 8, 16 or 32.
+  unsigned bits = 32;
+  /// Elements along K that share a scale of 4 bits.
+  int64_t group = 32;
+  /// Precisions of single weights, as NAME=f32, f16, i8 or i4.
+  std::vector<std::string> precisions;
+  /// Part of the channels of the scans to remove.
+  double prune = 0;
   StreamKind stream = StreamKind::whereKnown;
   /// Time dimensions of inputs, as NAME=DIM.
   std::vector<std::string> timeDims;

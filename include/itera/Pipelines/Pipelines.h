@@ -12,7 +12,7 @@
 namespace itera {
 
 /// The stages in order. `import` has no pipeline: it reads a file.
-enum class Stage { import, raise, stream, quantize, fuse, plan, emit };
+enum class Stage { import, raise, quantize, stream, fuse, plan, emit };
 
 /// All stage names, in order, and their inverse.
 llvm::ArrayRef<llvm::StringRef> stageNames();
@@ -20,6 +20,29 @@ std::optional<Stage> stageFromName(llvm::StringRef name);
 
 /// raise: tensor ops -> ssm ops.
 void populateRaisePipeline(mlir::OpPassManager &manager);
+
+struct QuantizeOptions : mlir::PassPipelineOptions<QuantizeOptions> {
+  Option<unsigned> bits{*this, "bits",
+                        llvm::cl::desc("Bits of the weights: 4, 8, 16 or 32"),
+                        llvm::cl::init(32)};
+  Option<int64_t> group{
+      *this, "group",
+      llvm::cl::desc("Elements that share a scale of 4 bits: 16 to 128"),
+      llvm::cl::init(32)};
+  ListOption<std::string> precisions{
+      *this, "precisions",
+      llvm::cl::desc("Precisions of single weights, as NAME=TYPE")};
+  Option<double> prune{
+      *this, "prune",
+      llvm::cl::desc("Part of the channels of the scans to remove"),
+      llvm::cl::init(0)};
+};
+
+/// quantize: weights of less bytes. Before streams are derived, so that every
+/// function gets the same ones.
+void populateQuantizePipeline(mlir::OpPassManager &manager,
+                              const QuantizeOptions &options);
+
 struct StreamOptions : mlir::PassPipelineOptions<StreamOptions> {
   ListOption<std::string> timeDims{
       *this, "time-dims",

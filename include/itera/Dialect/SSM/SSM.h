@@ -24,6 +24,9 @@
 namespace itera::ssm {
 
 /// The name of the nested module that holds the kernel functions.
+/// On an ssm.weight: how it is to be stored, a PrecisionAttr.
+inline constexpr llvm::StringLiteral kPrecisionAttr = "ssm.precision";
+
 inline constexpr llvm::StringLiteral kKernelModuleName = "kernels";
 /// The function that computes the whole model.
 inline constexpr llvm::StringLiteral kForwardName = "forward";

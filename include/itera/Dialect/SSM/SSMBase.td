@@ -76,4 +76,24 @@ def SSM_InputScalesAttr : EnumAttr<SSM_Dialect, SSM_InputScales, "input_scales">
   let assemblyFormat = "$value";
 }
 
+def SSM_PrecisionAttr : AttrDef<SSM_Dialect, "Precision"> {
+  let mnemonic = "precision";
+  let summary = "How a weight of ssm.linear or ssm.embedding is to be stored";
+  let description = [{
+    The discardable attribute `ssm.precision` of an `ssm.weight`: the type of
+    its elements, f32, f16, bf16, i8 or i4; of integers, how many along K share a
+    scale (all of a row if absent) and whether they have zero points; and how
+    linears of this weight round their input, if they do.
+
+    ```mlir
+    #in_proj = #ssm.precision<storage = i4, group = 32, input = token>
+    ```
+  }];
+  let parameters = (ins
+    "::mlir::Type":$storage, DefaultValuedParameter<"int64_t", "0">:$group,
+    DefaultValuedParameter<"bool", "false">:$asymmetric,
+    OptionalParameter<"::itera::ssm::InputScalesAttr">:$input);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
 #endif // ITERA_DIALECT_SSM_SSMBASE_TD

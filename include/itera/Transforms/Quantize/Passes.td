@@ -78,4 +78,93 @@ def PruneChannelsPass : Pass<"ssm-prune-channels", "::mlir::func::FuncOp"> {
     Statistic<"numKept", "kept-scans", "Scans whose channels must stay">];
 }
 
+def AssignPrecisionPass : Pass<"ssm-assign-precision", "::mlir::ModuleOp"> {
+  let summary = "Decide in which type each weight is stored";
+  let description = [{
+    Gives the `ssm.weight` of every `ssm.linear` and `ssm.embedding` an
+    attribute `ssm.precision`, by what the weight is for and by `bits`:
+
+    | class | is | 4 | 8 | 16 |
+    |---|---|---|---|---|
+    | projection | any linear that is none of the others | i4, groups of `group` | i8 | f16 |
+    | selection | its results are only steps dt, B and C of a recurrence, also through a further such linear | i8 | i8 | f16 |
+    | narrow | a projection with less than two groups along K, or less than 16 rows | i8 | i8 | f16 |
+    | embedding | the table of an `ssm.embedding`, also if a head is tied to it | i8 | i8 | f16 |
+    | head | its results are results of the model | i8 | i8 | f16 |
+    | routing | its results choose experts (top_k) | f32 | f32 | f32 |
+
+    i8 has one scale per row. Linears of integer weights round their input to
+    int8, per token; per token and group where the weight is i4 and the input
+    comes from a recurrence without a norm between, whose outliers would take
+    the bits of all other channels. The recurrences, convolutions, norms and
+    the residual stream stay in f32: they make 1 % of the bytes and hold errors
+    for ever (`docs/Quantization.md`).
+
+    `only` overrules the table: `NAME=TYPE` gives the weight NAME (with `*` for
+    any characters) the type f32, f16, i8 or i4, the last one that fits.
+
+    ```mlir
+    // itera-opt --ssm-assign-precision=bits=8
+    func.func @f(%x: tensor<4x128xf32>) -> tensor<4x1xf32> {
+      %w = ssm.weight "head" dense_resource<w> : tensor<1x128xf32>
+      %y = ssm.linear %x, %w : tensor<4x128xf32>, tensor<1x128xf32> -> tensor<4x1xf32>
+      return %y : tensor<4x1xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: tensor<4x128xf32>) -> tensor<4x1xf32> {
+      %w = ssm.weight "head" dense_resource<w>
+        {ssm.precision = #ssm.precision<storage = i8, input = token>} : tensor<1x128xf32>
+      %y = ssm.linear %x, %w : tensor<4x128xf32>, tensor<1x128xf32> -> tensor<4x1xf32>
+      return %y : tensor<4x1xf32>
+    }
+    ```
+  }];
+  let options = [
+    Option<"bits", "bits", "unsigned", /*default=*/"4", "4, 8 or 16">,
+    Option<"group", "group", "int64_t", /*default=*/"32",
+           "Elements along K that share a scale: 16, 32, 64 or 128">,
+    ListOption<"only", "only", "std::string",
+               "Precisions of single weights, as NAME=TYPE">];
+}
+
+def QuantizeWeightsPass : Pass<"ssm-quantize-weights", "::mlir::ModuleOp"> {
+  let summary = "Store weights in the precision that they were assigned";
+  let description = [{
+    Turns each `ssm.weight` with an attribute `ssm.precision` into integers and
+    scales (and zero points), or into f16, wherever `ssm.linear` and
+    `ssm.embedding` read it.
+
+    Scales are bf16: they are rounded first and the weights then chosen for the
+    rounded scale, so that this costs nothing. A scale of 8 bits is max |w| /
+    127. One of 4 bits is searched: of 51 candidates from 0.6 to 1.1 times
+    max |w| / 7, each with either sign, the one with the least squared error of
+    the group; integers are -8 to 7. `search=max` takes the largest weight,
+    with its sign, to -8 instead, `search=absmax` to 7.
+
+    A weight with a NaN or an infinity is refused. One whose values f16 cannot
+    hold is stored as bf16.
+
+    ```text
+    %w = ssm.weight "w" dense_resource<w>
+      {ssm.precision = #ssm.precision<storage = i4, group = 32, input = token>} : tensor<16x64xf32>
+    %y = ssm.linear %x, %w : tensor<4x64xf32>, tensor<16x64xf32> -> tensor<4x16xf32>
+    ```
+    becomes
+    ```text
+    %w = ssm.weight "w" dense_resource<w.i4> : tensor<16x64xi4>
+    %s = ssm.weight "w.scales" dense_resource<w.scales> : tensor<16x2xbf16>
+    %y = ssm.linear %x, %w scales(%s : tensor<16x2xbf16>) group 32 int8_input token
+      : tensor<4x64xf32>, tensor<16x64xi4> -> tensor<4x16xf32>
+    ```
+  }];
+  let options = [
+    Option<"search", "search", "std::string", /*default=*/"\"mse\"",
+           "How scales of 4 bits are found: mse, max or absmax">];
+  let dependentDialects = ["::itera::ssm::SSMDialect"];
+  let statistics = [
+    Statistic<"quantized", "quantized", "Weights stored in less bits">];
+}
+
 #endif // ITERA_TRANSFORMS_QUANTIZE_PASSES_TD

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "ScaleSearch.h"
+#include "itera/Dialect/SSM/Evaluate.h"
+#include "itera/Dialect/SSM/SSM.h"
+#include "itera/Transforms/Quantize/Passes.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/Threading.h"
+#include "llvm/Support/MathExtras.h"
+#include <cmath>
+#include <cstring>
+
+namespace itera {
+#define GEN_PASS_DEF_QUANTIZEWEIGHTSPASS
+#include "itera/Transforms/Quantize/Passes.h.inc"
+} // namespace itera
+
+using namespace mlir;
+using namespace itera;
+
+namespace {
+
+/// A weight in its new form.
+struct StoredWeight {
+  TypedAttr matrix, scales, zeroPoints; // of integers: scales, maybe zeros
+};
+
+struct QuantizeWeights
+    : itera::impl::QuantizeWeightsPassBase<QuantizeWeights> {
+  using QuantizeWeightsPassBase::QuantizeWeightsPassBase;
+
+  void runOnOperation() override {
+    stored.clear();
+    std::optional<ScaleRule> found =
+        llvm::StringSwitch<std::optional<ScaleRule>>(search)
+            .Case("mse", ScaleRule::mse)
+            .Case("max", ScaleRule::max)
+            .Case("absmax", ScaleRule::absmax)
+            .Default(std::nullopt);
+    if (!found) {
+      getOperation().emitError("expected a search of mse, max or absmax, but "
+                               "got '")
+          << search << "'";
+      return signalPassFailure();
+    }
+    rule = *found;
+    SmallVector<ssm::WeightOp> weights;
+    getOperation().walk([&](ssm::WeightOp weight) {
+      if (weight->hasAttr(ssm::kPrecisionAttr))
+        weights.push_back(weight);
+    });
+    for (ssm::WeightOp weight : weights)
+      if (failed(quantize(weight)))
+        return signalPassFailure();
+  }
+
+  LogicalResult quantize(ssm::WeightOp weight);
+  FailureOr<StoredWeight> store(ssm::WeightOp weight,
+                                ssm::PrecisionAttr precision);
+  StoredWeight storeIntegers(StringRef name, ArrayRef<float> values, int64_t n,
+                             int64_t k, ssm::PrecisionAttr precision);
+  StoredWeight storeFloats(StringRef name, ArrayRef<float> values,
+                           RankedTensorType type);
+
+  /// One form for all that read a weight, in any function.
+  llvm::DenseMap<std::pair<Attribute, Attribute>, StoredWeight> stored;
+  ScaleRule rule = ScaleRule::mse;
+};
+
+} // namespace
+
+StoredWeight QuantizeWeights::storeIntegers(StringRef name,
+                                            ArrayRef<float> values, int64_t n,
+                                            int64_t k,
+                                            ssm::PrecisionAttr precision) {
+  bool isFour = precision.getStorage().isInteger(4);
+  int64_t group = precision.getGroup() ? precision.getGroup() : k;
+  int64_t groups = llvm::divideCeilSigned(k, group);
+  char *integers = nullptr, *scaleBytes = nullptr;
+  ssm::HostTensor matrix = ssm::HostTensor::allocate(
+      RankedTensorType::get({n, k}, precision.getStorage()),
+      ssm::ElementKind::I8, integers);
+  ssm::HostTensor scales = ssm::HostTensor::allocate(
+      RankedTensorType::get({n, groups}, BFloat16Type::get(&getContext())),
+      ssm::ElementKind::BF16, scaleBytes);
+  parallelFor(&getContext(), 0, n, [&](size_t row) {
+    std::vector<double> rowScales(groups);
+    for (int64_t g = 0; g < groups; ++g) {
+      int64_t begin = row * k + g * group,
+              size = std::min(group, k - g * group);
+      ArrayRef<float> members = values.slice(begin, size);
+      float scale = isFour ? findScale4(members, rule) : findScale8(members);
+      int low = isFour ? -8 : -127, high = isFour ? 7 : 127;
+      for (int64_t i = 0; i < size; ++i)
+        integers[begin + i] = roundToInteger(members[i], scale, low, high);
+      rowScales[g] = scale;
+    }
+    ssm::storeFloats(ssm::ElementKind::BF16, scaleBytes, row * groups, groups,
+                     rowScales.data());
+  });
+  return {ssm::toResourceAttribute(matrix, (name + (isFour ? ".i4" : ".i8")).str()),
+          ssm::toResourceAttribute(scales, (name + ".scales").str()),
+          {}};
+}
+
+StoredWeight QuantizeWeights::storeFloats(StringRef name,
+                                          ArrayRef<float> values,
+                                          RankedTensorType type) {
+  // The largest that rounds to a finite f16.
+  constexpr float kMostHalf = 65519.0f;
+  bool fits = llvm::all_of(values,
+                           [](float v) { return std::abs(v) <= kMostHalf; });
+  Type element = fits ? Type(Float16Type::get(&getContext()))
+                      : Type(BFloat16Type::get(&getContext()));
+  ssm::ElementKind kind =
+      fits ? ssm::ElementKind::F16 : ssm::ElementKind::BF16;
+  char *data = nullptr;
+  ssm::HostTensor result =
+      ssm::HostTensor::allocate(type.clone(element), kind, data);
+  std::vector<double> wide(values.begin(), values.end());
+  ssm::storeFloats(kind, data, 0, wide.size(), wide.data());
+  return {ssm::toResourceAttribute(result, (name + (fits ? ".f16" : ".bf16")).str()),
+          {},
+          {}};
+}
+
+FailureOr<StoredWeight> QuantizeWeights::store(ssm::WeightOp weight,
+                                               ssm::PrecisionAttr precision) {
+  auto type = dyn_cast<RankedTensorType>(weight.getType());
+  std::optional<ssm::HostTensor> data = ssm::readAttribute(weight.getValue());
+  if (!type || type.getRank() != 2 || !data ||
+      data->kind != ssm::ElementKind::F32)
+    return weight.emitError("expected a weight [N, K] of f32 for precision ")
+           << precision << ", but got " << weight.getType();
+  // A copy: in a model file nothing is aligned.
+  std::vector<float> values(data->size());
+  std::memcpy(values.data(), data->bytes.data(), values.size() * 4);
+  int64_t n = type.getDimSize(0), k = type.getDimSize(1);
+  auto bad =
+      llvm::find_if(values, [](float v) { return !std::isfinite(v); });
+  if (bad != values.end())
+    return weight.emitError("cannot be stored in fewer bits: weight '")
+           << weight.getName() << "' is "
+           << (std::isnan(*bad) ? "NaN" : "infinite") << " at ["
+           << (bad - values.begin()) / k << ", " << (bad - values.begin()) % k
+           << "]";
+  if (isa<IntegerType>(precision.getStorage()))
+    return storeIntegers(weight.getName(), values, n, k, precision);
+  return storeFloats(weight.getName(), values, type);
+}
+
+LogicalResult QuantizeWeights::quantize(ssm::WeightOp weight) {
+  auto precision = weight->getAttrOfType<ssm::PrecisionAttr>(ssm::kPrecisionAttr);
+  if (!precision)
+    return weight.emitError("expected a #ssm.precision as ")
+           << ssm::kPrecisionAttr;
+  StoredWeight &known = stored[{weight.getValue(), precision}];
+  if (!known.matrix) {
+    FailureOr<StoredWeight> made = store(weight, precision);
+    if (failed(made))
+      return failure();
+    known = *made;
+    ++quantized;
+  }
+  OpBuilder b(weight);
+  auto create = [&](TypedAttr value, const Twine &suffix) -> Value {
+    if (!value)
+      return {};
+    return ssm::WeightOp::create(b, weight.getLoc(),
+                                 (weight.getName() + suffix).str(), value,
+                                 /*file=*/nullptr, /*offset=*/nullptr);
+  };
+  Value matrix = create(known.matrix, ""),
+        scales = create(known.scales, ".scales");
+  IntegerAttr group;
+  if (precision.getGroup())
+    group = b.getI64IntegerAttr(precision.getGroup());
+  for (OpOperand &use : llvm::make_early_inc_range(weight->getUses())) {
+    if (auto linear = dyn_cast<ssm::LinearOp>(use.getOwner())) {
+      if (use.get() != linear.getWeight() || linear.getX() == use.get())
+        continue;
+      use.set(matrix);
+      if (scales) {
+        linear.getScalesMutable().assign(scales);
+        linear.setGroupAttr(group);
+        linear.setInt8InputAttr(precision.getInput());
+      }
+    } else if (auto embedding = dyn_cast<ssm::EmbeddingOp>(use.getOwner())) {
+      if (use.get() != embedding.getTable())
+        continue;
+      use.set(matrix);
+      if (scales) {
+        embedding.getScalesMutable().assign(scales);
+        embedding.setGroupAttr(group);
+      }
+    }
+  }
+  weight->removeAttr(ssm::kPrecisionAttr);
+  if (weight->use_empty())
+    weight.erase();
+  return success();
+}

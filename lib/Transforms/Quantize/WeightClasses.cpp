@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// A linear is classified by what its results reach, through anything that is
+// not itself a product with a weight or a recurrence: elementwise ops, norms,
+// short convolutions, movements.
+
+#include "WeightClasses.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "llvm/ADT/DenseSet.h"
+
+using namespace mlir;
+using namespace itera;
+
+static bool isRecurrence(Operation *op) {
+  return isa<ssm::SelectiveScanOp, ssm::LinearRecurrenceOp>(op);
+}
+
+/// What a value is to one of its readers.
+static std::optional<WeightClass>
+sinkOf(OpOperand &use,
+       const llvm::DenseMap<Operation *, WeightClass> &linears) {
+  Operation *op = use.getOwner();
+  if (isa<func::ReturnOp>(op))
+    return WeightClass::head;
+  if (isa<ssm::TopKOp>(op))
+    return WeightClass::routing;
+  if (auto scan = dyn_cast<ssm::SelectiveScanOp>(op)) {
+    Value value = use.get();
+    bool selects = value == scan.getDt() || value == scan.getB() ||
+                   value == scan.getC() || value == scan.getA();
+    return selects ? WeightClass::selection : WeightClass::projection;
+  }
+  if (isa<ssm::LinearRecurrenceOp>(op))
+    return WeightClass::selection;
+  if (auto linear = dyn_cast<ssm::LinearOp>(op)) {
+    auto known = linears.find(linear);
+    return known != linears.end() && known->second == WeightClass::selection
+               ? WeightClass::selection
+               : WeightClass::projection;
+  }
+  if (isa<ssm::MoeOp, ssm::ScanOp, linalg::ContractOp>(op))
+    return WeightClass::projection;
+  return std::nullopt;
+}
+
+/// Does the value come from a recurrence through elementwise ops and movements?
+static bool comesFromRecurrence(Value value) {
+  llvm::SmallDenseSet<Operation *, 16> seen;
+  SmallVector<Operation *> stack;
+  auto push = [&](Value value) {
+    if (Operation *op = value.getDefiningOp(); op && seen.insert(op).second)
+      stack.push_back(op);
+  };
+  push(value);
+  while (!stack.empty()) {
+    Operation *op = stack.pop_back_val();
+    if (isRecurrence(op))
+      return true;
+    if (isa<ssm::LinearOp, ssm::NormOp, ssm::MoeOp, ssm::EmbeddingOp,
+            ssm::WeightOp, linalg::ContractOp>(op))
+      continue;
+    llvm::for_each(op->getOperands(), push);
+  }
+  return false;
+}
+
+WeightClass WeightClasses::classOfLinear(ssm::LinearOp linear) const {
+  llvm::SmallDenseSet<Value, 16> seen;
+  SmallVector<Value> stack{linear.getY()};
+  llvm::SmallDenseSet<int, 4> sinks;
+  while (!stack.empty()) {
+    Value value = stack.pop_back_val();
+    if (!seen.insert(value).second)
+      continue;
+    for (OpOperand &use : value.getUses()) {
+      if (std::optional<WeightClass> sink = sinkOf(use, linears)) {
+        sinks.insert(int(*sink));
+        continue;
+      }
+      llvm::append_range(stack, use.getOwner()->getResults());
+    }
+  }
+  if (sinks.contains(int(WeightClass::routing)))
+    return WeightClass::routing;
+  return sinks.size() == 1 ? WeightClass(*sinks.begin())
+                           : WeightClass::projection;
+}
+
+void WeightClasses::add(Value value, WeightUse use) {
+  auto weight = value.getDefiningOp<ssm::WeightOp>();
+  if (!weight ||
+      !isa<FloatType>(cast<ShapedType>(weight.getType()).getElementType()))
+    return;
+  WeightUse &known = uses[weight];
+  known.kind = std::max(known.kind, use.kind);
+  known.readsRecurrence |= use.readsRecurrence;
+}
+
+WeightClasses::WeightClasses(func::FuncOp function) {
+  SmallVector<ssm::LinearOp> inOrder;
+  function.walk([&](ssm::LinearOp linear) { inOrder.push_back(linear); });
+  // What a linear feeds is classified before it.
+  for (ssm::LinearOp linear : llvm::reverse(inOrder))
+    linears[linear] = classOfLinear(linear);
+  function.walk([&](Operation *op) {
+    if (auto embedding = dyn_cast<ssm::EmbeddingOp>(op))
+      add(embedding.getTable(), {WeightClass::embedding});
+    else if (auto linear = dyn_cast<ssm::LinearOp>(op))
+      add(linear.getWeight(),
+          {linears[linear], comesFromRecurrence(linear.getX())});
+  });
+}

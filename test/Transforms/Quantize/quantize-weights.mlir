@@ -1,0 +1,46 @@
+// A weight becomes integers and scales wherever it is read; scales are searched.
+// RUN: itera-opt --ssm-quantize-weights %s | FileCheck %s
+// RUN: itera-opt --ssm-quantize-weights=search=max %s | FileCheck %s --check-prefix=MAX
+// RUN: itera-opt --ssm-quantize-weights=search=absmax %s | FileCheck %s --check-prefix=ABSMAX
+
+// Of eight weights -8/4 ... 7/4 with a group of eight nothing is lost: the scale is
+// 0.25 for the search and for max (0x3e80), and 2/7 = 0x3e92 for absmax.
+// CHECK-LABEL: @exact
+// CHECK: %[[W:.*]] = ssm.weight "w" dense_resource<w.i4> : tensor<1x8xi4>
+// CHECK: %[[S:.*]] = ssm.weight "w.scales" dense_resource<w.scales> : tensor<1x1xbf16>
+// CHECK: ssm.embedding %{{.*}}, %[[W]] scales(%[[S]] : tensor<1x1xbf16>) group 8
+// CHECK: ssm.linear %{{.*}}, %[[W]] scales(%[[S]] : tensor<1x1xbf16>) group 8 int8_input token
+// CHECK-DAG: w.i4: "0x04000000F8FB0105FF030607"
+// CHECK-DAG: w.scales: "0x04000000803E"
+// MAX-DAG: w.scales: "0x04000000803E"
+// ABSMAX-DAG: w.scales: "0x04000000923E"
+func.func @exact(%x: tensor<4x8xf32>, %ids: tensor<4xi64>) -> (tensor<4x1xf32>, tensor<4x8xf32>) {
+  %w = ssm.weight "w" dense<[[-2.0, -1.25, 0.25, 1.25, -0.25, 0.75, 1.5, 1.75]]>
+    {ssm.precision = #ssm.precision<storage = i4, group = 8, input = token>} : tensor<1x8xf32>
+  %e = ssm.embedding %ids, %w : tensor<4xi64>, tensor<1x8xf32> -> tensor<4x8xf32>
+  %y = ssm.linear %x, %w : tensor<4x8xf32>, tensor<1x8xf32> -> tensor<4x1xf32>
+  return %y, %e : tensor<4x1xf32>, tensor<4x8xf32>
+}
+
+// Eight bits: one scale per row, rounded up so that the largest fits; a row of zeros.
+// CHECK-LABEL: @rows
+// CHECK: ssm.linear {{.*}} scales(%{{.*}} : tensor<2x1xbf16>) int8_input token :
+// CHECK-DAG: v.i8: "0x04000000{{(7F|7E|81|82)[0-9A-F]{2}}}0000"
+func.func @rows(%x: tensor<4x2xf32>) -> tensor<4x2xf32> {
+  %w = ssm.weight "v" dense<[[3.0, -1.0], [0.0, 0.0]]>
+    {ssm.precision = #ssm.precision<storage = i8, input = token>} : tensor<2x2xf32>
+  %y = ssm.linear %x, %w : tensor<4x2xf32>, tensor<2x2xf32> -> tensor<4x2xf32>
+  return %y : tensor<4x2xf32>
+}
+
+// 16 bits: bf16 where f16 would overflow.
+// CHECK-LABEL: @halves
+// CHECK: ssm.weight "a" dense_resource<a.f16> : tensor<1x2xf16>
+// CHECK: ssm.weight "b" dense_resource<b.bf16> : tensor<1x2xbf16>
+func.func @halves(%x: tensor<4x2xf32>) -> (tensor<4x1xf32>, tensor<4x1xf32>) {
+  %a = ssm.weight "a" dense<[[3.0, -1.0]]> {ssm.precision = #ssm.precision<storage = f16>} : tensor<1x2xf32>
+  %b = ssm.weight "b" dense<[[3.0e5, -1.0]]> {ssm.precision = #ssm.precision<storage = f16>} : tensor<1x2xf32>
+  %y = ssm.linear %x, %a : tensor<4x2xf32>, tensor<1x2xf32> -> tensor<4x1xf32>
+  %z = ssm.linear %x, %b : tensor<4x2xf32>, tensor<1x2xf32> -> tensor<4x1xf32>
+  return %y, %z : tensor<4x1xf32>, tensor<4x1xf32>
+}
