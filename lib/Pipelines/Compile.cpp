@@ -66,6 +66,8 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
   applyDefaultTimingPassManagerCLOptions(manager);
   FuseOptions fuse;
   fuse.rows = packedRowHeights(options.target);
+  QuantizeOptions quantize;
+  quantize.prune = options.prune;
   StreamOptions stream;
   for (const std::string &dim : options.timeDims)
     stream.timeDims.push_back(dim);
@@ -83,6 +85,8 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
       (options.target.arch != "x86_64" || options.target.hasFeature("fma"));
   if (stage == Stage::raise)
     populateRaisePipeline(manager);
+  else if (stage == Stage::quantize)
+    populateQuantizePipeline(manager, quantize);
   else if (stage == Stage::stream)
     populateStreamPipeline(manager, stream);
   else if (stage == Stage::fuse)
@@ -153,12 +157,16 @@ CompileStatus Compilation::run() {
   if (options.stopAfter == Stage::import)
     return writeText(*module);
 
-  for (Stage stage : {Stage::raise, Stage::stream, Stage::fuse, Stage::plan}) {
+  for (Stage stage : {Stage::raise, Stage::quantize, Stage::stream,
+                      Stage::fuse, Stage::plan}) {
     if (stage == Stage::stream && !options.taps.empty())
       if (CompileStatus status = tapValues(*module);
           status != CompileStatus::done)
         return status;
-    if (stage != Stage::plan && options.optLevel == 0)
+    // What is pruned must have been raised, also for the oracle.
+    bool isPlain = options.optLevel == 0 &&
+                   (options.prune == 0 || stage > Stage::quantize);
+    if (stage != Stage::plan && isPlain)
       continue;
     if (stage == Stage::stream && options.stream == StreamKind::none)
       continue;

@@ -6,6 +6,7 @@
 #include "itera/Transforms/Fuse/Passes.h"
 #include "itera/Transforms/Passes.h"
 #include "itera/Transforms/Plan/Passes.h"
+#include "itera/Transforms/Quantize/Passes.h"
 #include "itera/Transforms/Raise/Passes.h"
 #include "itera/Transforms/Stream/Passes.h"
 #include "mlir/Conversion/Passes.h"
@@ -17,7 +18,7 @@ using namespace mlir;
 using namespace itera;
 
 static constexpr StringRef kStageNames[] = {
-    "import", "raise", "stream", "quantize", "fuse", "plan", "emit"};
+    "import", "raise", "quantize", "stream", "fuse", "plan", "emit"};
 
 ArrayRef<StringRef> itera::stageNames() { return kStageNames; }
 
@@ -60,6 +61,20 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
   OpPassManager &cleanup = manager.nest<func::FuncOp>();
   cleanup.addPass(createCSEPass());
   cleanup.addPass(createCanonicalizerPass());
+}
+
+void itera::populateQuantizePipeline(OpPassManager &manager,
+                                     const QuantizeOptions &options) {
+  OpPassManager &functions = manager.nest<func::FuncOp>();
+  if (options.prune > 0) {
+    PruneChannelsPassOptions prune;
+    prune.ratio = options.prune;
+    functions.addPass(createPruneChannelsPass(prune));
+    // Scales of norms are products now, and layers share constants again.
+    functions.addPass(createFoldConstantsPass());
+    functions.addPass(createCSEPass());
+    functions.addPass(createCanonicalizerPass());
+  }
 }
 
 void itera::populateStreamPipeline(OpPassManager &manager,

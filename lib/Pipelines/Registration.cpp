@@ -80,6 +80,9 @@ void itera::registerPasses() {
 
   PassPipelineRegistration<>("itera-raise", "Stage raise: tensor ops -> ssm ops",
                              populateRaisePipeline);
+  PassPipelineRegistration<QuantizeOptions>(
+      "itera-quantize", "Stage quantize: weights of less bytes",
+      populateQuantizePipeline);
   PassPipelineRegistration<StreamOptions>(
       "itera-stream", "Stage stream: forward -> also step and prefill",
       populateStreamPipeline);

@@ -29,6 +29,8 @@ struct CompileOptions {
   unsigned optLevel = 2;
   /// Shapes of inputs that the file leaves open: (name, dims).
   std::vector<std::pair<std::string, std::vector<int64_t>>> shapes;
+  /// The part of the channels of selective scans that is removed.
+  double prune = 0;
   StreamKind stream = StreamKind::whereKnown;
   /// Time dimensions of inputs, as NAME=DIM.
   std::vector<std::string> timeDims;

@@ -12,7 +12,7 @@
 namespace itera {
 
 /// The stages in order. `import` has no pipeline: it reads a file.
-enum class Stage { import, raise, stream, quantize, fuse, plan, emit };
+enum class Stage { import, raise, quantize, stream, fuse, plan, emit };
 
 /// All stage names, in order, and their inverse.
 llvm::ArrayRef<llvm::StringRef> stageNames();
@@ -20,6 +20,19 @@ std::optional<Stage> stageFromName(llvm::StringRef name);
 
 /// raise: tensor ops -> ssm ops.
 void populateRaisePipeline(mlir::OpPassManager &manager);
+
+struct QuantizeOptions : mlir::PassPipelineOptions<QuantizeOptions> {
+  Option<double> prune{
+      *this, "prune",
+      llvm::cl::desc("The part of the channels of selective scans to remove"),
+      llvm::cl::init(0)};
+};
+
+/// quantize: -> weights of less bytes. Before the stream is derived, so that
+/// all its functions have the same.
+void populateQuantizePipeline(mlir::OpPassManager &manager,
+                              const QuantizeOptions &options);
+
 struct StreamOptions : mlir::PassPipelineOptions<StreamOptions> {
   ListOption<std::string> timeDims{
       *this, "time-dims",

@@ -27,14 +27,15 @@ def PruneChannelsPass : Pass<"ssm-prune-channels", "::mlir::func::FuncOp"> {
 
     At most floor(`ratio` * D) of the D channels of a scan go, and so many less
     that the number left is a multiple of `multiple`: vectors stay full. Those
-    go first that contribute least to the sums that read them. The contribution
-    of channel c to a linear layer with the weight W is
+    go first that the sums that read them depend on least. The share of channel
+    c in a linear layer with the weight W is
 
         sum_n W[n, c]^2 E[x_c^2] / sum_k sum_n W[n, k]^2 E[x_k^2]
 
-    (the criterion of Sun et al. 2024, |W| times the norm of the activation,
-    summed over what is removed together as An et al. 2024 do), and these are
-    added up over the layers that read the channel. E[x_c^2] is not measured but
+    (the criterion of Sun et al. 2024, |W| times the norm of the activation, per
+    input feature, as An et al. 2024 do). What goes together counts as much as
+    the largest share in it, in any layer: losing one channel that a layer rests
+    upon costs more than losing many others. E[x_c^2] is not measured but
     estimated from the weights, for inputs of independent features with unit
     variance: means and variances go through the ops; a scan with the step dt
     has the energy of a geometric series per state,
