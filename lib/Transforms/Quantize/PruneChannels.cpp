@@ -59,10 +59,10 @@ LogicalResult PruneChannels::checkOptions() {
   if (!(ratio >= 0 && ratio < 1))
     return getOperation().emitError(
                "expected a ratio from 0 to less than 1, but got ")
-           << ratio;
+           << ratio.getValue();
   if (multiple < 1)
     return getOperation().emitError("expected a positive multiple, but got ")
-           << multiple;
+           << multiple.getValue();
   return success();
 }
 
@@ -149,7 +149,8 @@ void PruneChannels::select(ssm::SelectiveScanOp scan,
     ++numKept;
     scan.emitRemark("channels are not pruned: of ")
         << total << ", no more than " << budget
-        << " may go, and what is left must be a multiple of " << multiple;
+        << " may go, and what is left must be a multiple of "
+        << multiple.getValue();
   }
 }
 
