@@ -35,9 +35,9 @@ class Block:
     def op(self, name, x):
         return self.add(f"{name} {x[0]} : {x[1]}", x[1])
 
-    def constant(self, array):
+    def constant(self, array, element="f32"):
         shape = "x".join(map(str, array.shape))
-        type = f"tensor<{shape}xf32>"
+        type = f"tensor<{shape}x{element}>"
         values = np.array2string(
             array, separator=",", threshold=sys.maxsize, floatmode="unique"
         ).replace("\n", "")
@@ -49,6 +49,22 @@ class Block:
         b = self.constant(bias) if bias is not None else None
         tail = f" bias({b[0]} : {b[1]})" if b else ""
         return self.add(f"ssm.linear {x[0]}, {w[0]}{tail} : {x[1]}, {w[1]} -> {type}", type)
+
+    def quantised(self, x, weight, element, group):
+        """A linear layer whose weight is rounded to integers in groups."""
+        rows, columns = weight.shape
+        parts = weight.reshape(rows, columns // group, group)
+        most = {"i4": 7, "i8": 127}[element]
+        scales = np.maximum(np.abs(parts).max(2), 1e-3) / most
+        w = self.constant(np.rint(parts / scales[..., None]).astype(int).reshape(weight.shape),
+                          element)
+        s = self.constant(scales)
+        type = re.sub(r"\d+xf32", f"{rows}xf32", x[1])
+        return self.add(
+            f"ssm.linear {x[0]}, {w[0]} scales({s[0]} : {s[1]}) group {group}"
+            f" : {x[1]}, {w[1]} -> {type}",
+            type,
+        )
 
     def slice(self, x, begin, size):
         type = re.sub(r"\d+xf32", f"{size}xf32", x[1])
@@ -92,8 +108,9 @@ func.func @forward(%u: tensor<1x{T}x{F}xf32> {{ssm.name = "u"}})
 U = ("%u", f"tensor<1x{T}x{F}xf32>")
 
 
-def channel_decay(dead, directions=1):
-    """Mamba-1: what reads the dead channels has zeros for them."""
+def channel_decay(dead, directions=1, element=None):
+    """Mamba-1: what reads the dead channels has zeros for them. With `element`
+    its weights are integers in groups of 16."""
     b = Block()
     xz = b.linear(U, random(2 * D, F))
     x0, z = b.slice(xz, 0, D), b.slice(xz, D, D)
@@ -102,7 +119,7 @@ def channel_decay(dead, directions=1):
         x = b.conv(x0, random(D, K), random(D))
         select = random(R + 2 * N, D)
         select[:, dead] = 0
-        dbc = b.linear(x, select)
+        dbc = b.quantised(x, select, element, 16) if element else b.linear(x, select)
         dt = b.op("ssm.softplus", b.linear(b.slice(dbc, 0, R), random(D, R), random(D)))
         A = b.constant(-np.exp(random(D, N)))
         ys.append(
@@ -114,7 +131,7 @@ def channel_decay(dead, directions=1):
         y = b.add(f"arith.addf {ys[0][0]}, {ys[1][0]} : {y[1]}", y[1])
     out = random(F, D)
     out[:, dead] = 0
-    return b.text(b.linear(y, out))
+    return b.text(b.quantised(y, out, element, 16) if element else b.linear(y, out))
 
 
 def head_decay(dead, heads, groups, state_gate):
@@ -172,6 +189,8 @@ def spread(count, block=1):
 CASES = {
     "channels": (channel_decay(spread(16)), 0.25, 48, True),
     "directions": (channel_decay(spread(16), directions=2), 0.25, 48, False),
+    "int8": (channel_decay(spread(1, 16), element="i8"), 0.25, 48, True),
+    "int4": (channel_decay(spread(1, 16), element="i4"), 0.25, 48, True),
     "heads": (head_decay(spread(2, 8), 8, 1, True), 0.25, 48, True),
     "heads-gated-outside": (head_decay(spread(4, 4), 16, 1, False), 0.25, 48, True),
     "groups": (head_decay(spread(1, 32), 8, 2, True), 0.5, 32, True),

@@ -180,3 +180,25 @@ func.func @groups(%u: tensor<1x8x1xf32>) -> tensor<1x8x1xf32> {
   %r = ssm.linear %y, %out : tensor<1x8x4xf32>, tensor<1x4xf32> -> tensor<1x8x1xf32>
   return %r : tensor<1x8x1xf32>
 }
+
+// -----
+
+// Eight columns of a weight of integers share a scale: they go together, and the
+// scale with them.
+// CHECK-LABEL: func.func @integers
+// CHECK-DAG: %[[OUT:.*]] = arith.constant dense<3> : tensor<1x8xi4>
+// CHECK-DAG: %[[SCALES:.*]] = arith.constant dense<2.0{{.*}}> : tensor<1x1xf32>
+// CHECK: ssm.selective_scan {{.*}} : tensor<1x8x8xf32>
+// CHECK: ssm.linear %{{.*}}, %[[OUT]] scales(%[[SCALES]] : tensor<1x1xf32>) group 8 : tensor<1x8x8xf32>
+func.func @integers(%u: tensor<1x8x1xf32>, %B: tensor<1x8x3xf32>) -> tensor<1x8x1xf32> {
+  %in = arith.constant dense<1.0> : tensor<16x1xf32>
+  %A = arith.constant dense<-1.0> : tensor<16x3xf32>
+  %h = arith.constant dense<0.0> : tensor<1x16x3xf32>
+  %out = arith.constant dense<3> : tensor<1x16xi4>
+  %scales = arith.constant dense<[[1.0, 2.0]]> : tensor<1x2xf32>
+  %x = ssm.linear %u, %in : tensor<1x8x1xf32>, tensor<16x1xf32> -> tensor<1x8x16xf32>
+  %dt = ssm.softplus %x : tensor<1x8x16xf32>
+  %y, %last = ssm.selective_scan x(%x) dt(%dt) A(%A) B(%B) C(%B) init(%h) : tensor<1x8x16xf32>, tensor<16x3xf32>, tensor<1x8x3xf32>, tensor<1x16x3xf32>
+  %r = ssm.linear %y, %out scales(%scales : tensor<1x2xf32>) group 8 : tensor<1x8x16xf32>, tensor<1x16xi4> -> tensor<1x8x1xf32>
+  return %r : tensor<1x8x1xf32>
+}
