@@ -161,13 +161,16 @@ CompileStatus Compilation::run() {
   if (options.stopAfter == Stage::import)
     return writeText(*module);
 
-  for (Stage stage : {Stage::raise, Stage::quantize, Stage::stream, Stage::fuse,
-                      Stage::plan}) {
+  for (Stage stage : {Stage::raise, Stage::quantize, Stage::stream,
+                      Stage::fuse, Stage::plan}) {
     if (stage == Stage::stream && !options.taps.empty())
       if (CompileStatus status = tapValues(*module);
           status != CompileStatus::done)
         return status;
-    if (stage != Stage::plan && options.optLevel == 0)
+    // What is pruned must have been raised, also for the oracle.
+    bool isPlain = options.optLevel == 0 &&
+                   (options.prune == 0 || stage > Stage::quantize);
+    if (stage != Stage::plan && isPlain)
       continue;
     if (stage == Stage::stream && options.stream == StreamKind::none)
       continue;

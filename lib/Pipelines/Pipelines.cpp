@@ -65,15 +65,19 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
 
 void itera::populateQuantizePipeline(OpPassManager &manager,
                                      const QuantizeOptions &options) {
+  OpPassManager &functions = manager.nest<func::FuncOp>();
   if (options.prune > 0) {
     PruneChannelsPassOptions prune;
     prune.ratio = options.prune;
-    manager.nest<func::FuncOp>().addPass(createPruneChannelsPass(prune));
+    functions.addPass(createPruneChannelsPass(prune));
+    // Scales of norms are products now, and layers share constants again.
+    functions.addPass(createFoldConstantsPass());
+    functions.addPass(createCSEPass());
+    functions.addPass(createCanonicalizerPass());
   }
   if (options.bits == 32 && options.precisions.empty())
     return;
   // Experts that are computed side by side are weights like others.
-  OpPassManager &functions = manager.nest<func::FuncOp>();
   functions.addPass(createExpandMoePass());
   functions.addPass(createFoldConstantsPass());
   functions.addPass(createCanonicalizerPass());

@@ -9,6 +9,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/Threading.h"
@@ -56,6 +57,11 @@ struct Flags {
       cl::desc("Store this weight so, whatever --bits says; * stands for any "
                "characters of its name"),
       cl::value_desc("NAME=f32|f16|i8|i4"), cl::cat(category)};
+  cl::opt<double> prune{
+      "prune",
+      cl::desc("The part of the channels of selective scans to remove, the "
+               "least important first; default: 0"),
+      cl::init(0), cl::value_desc("0.25"), cl::cat(category)};
   cl::opt<std::string> name{
       "name",
       cl::desc("The model's name, as in itera_model_query_NAME; default: that "
@@ -81,8 +87,8 @@ struct Flags {
       cl::cat(category)};
   cl::opt<std::string> stopAfter{
       "stop-after",
-      cl::desc("Write the MLIR after this stage: import, raise, quantize, stream, "
-               "fuse or plan"),
+      cl::desc("Write the MLIR after this stage: import, raise, "
+               "quantize, stream, fuse or plan"),
       cl::value_desc("stage"), cl::cat(category)};
   cl::opt<StreamKind> stream{
       "stream",
@@ -244,7 +250,13 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
     return createStringError("--opt-level=%u: expected 0 or 2",
                              flags.optLevel.getValue());
 
+  if (!(flags.prune >= 0 && flags.prune < 1))
+    return createStringError(
+        "--prune=%g: expected a part from 0 to less than 1",
+        flags.prune.getValue());
+
   CompileOptions options;
+  options.prune = flags.prune;
   options.input = flags.input;
   options.name = flags.name;
   options.emit = flags.emit;
@@ -325,6 +337,8 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.flags = "--bits=" + utostr(flags.bits) +
                   " --opt-level=" + utostr(flags.optLevel) +
                   " --mcpu=" + options.target.cpu;
+  if (options.prune > 0)
+    options.flags += formatv(" --prune={0}", options.prune).str();
   if (!options.taps.empty())
     options.flags += " --taps=" + join(options.taps, ",");
   return options;

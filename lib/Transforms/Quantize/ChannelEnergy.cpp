@@ -71,10 +71,15 @@ ArrayRef<double> ChannelEnergy::linearEnergies(ssm::LinearOp linear,
   if (auto it = energies.find(key); it != energies.end())
     return it->second;
   std::vector<double> sums;
-  std::optional<ssm::HostTensor> weight;
-  if (!linear.isQuantized())
-    weight = evaluator.evaluate(linear.getWeight());
-  if (weight) {
+  std::optional<ssm::HostTensor> scales, zeros,
+      weight = evaluator.evaluate(linear.getWeight());
+  if (linear.getScales())
+    scales = evaluator.evaluate(linear.getScales());
+  if (linear.getZeroPoints())
+    zeros = evaluator.evaluate(linear.getZeroPoints());
+  if (weight && linear.isQuantized() == scales.has_value() &&
+      bool(linear.getZeroPoints()) == zeros.has_value()) {
+    int64_t groups = scales ? scales->shape()[1] : 1;
     int64_t rows = weight->shape()[0], columns = weight->shape()[1];
     std::vector<double> gains(columns, 1.0), row(columns);
     auto norm = linear.getX().getDefiningOp<ssm::NormOp>();
@@ -84,6 +89,10 @@ ArrayRef<double> ChannelEnergy::linearEnergies(ssm::LinearOp linear,
     sums.resize(dim == 0 ? rows : columns);
     for (int64_t n = 0; n < rows; ++n) {
       ssm::loadFloats(*weight, n * columns, columns, row.data());
+      for (int64_t k = 0; scales && k < columns; ++k) {
+        int64_t g = n * groups + k / linear.getGroupSize();
+        row[k] = scales->getFloat(g) * (row[k] - (zeros ? zeros->getInt(g) : 0));
+      }
       for (int64_t k = 0; k < columns; ++k)
         sums[dim == 0 ? n : k] += row[k] * row[k] * gains[k];
     }

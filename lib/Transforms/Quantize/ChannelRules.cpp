@@ -115,13 +115,21 @@ bool Rules::visit(ssm::LinearOp linear) {
     coupling.link(in(bias), 0, y, last);
   if (!linear.isQuantized())
     return true;
+  SmallVector<OpOperand *> perGroup;
   for (OpOperand &scales : linear.getScalesMutable())
-    coupling.link(in(scales), 0, y, last);
+    perGroup.push_back(&scales);
   for (OpOperand &zeros : linear.getZeroPointsMutable())
-    coupling.link(in(zeros), 0, y, last);
-  // Groups along the input would not start where they did.
-  keep(x, last, "has a quantised weight that reads them");
-  keep(weight, 1, "has a quantised weight that reads them");
+    perGroup.push_back(&zeros);
+  int64_t group = linear.getGroupSize(), depth = linear.getK();
+  for (OpOperand *use : perGroup) {
+    coupling.link(in(*use), 0, y, last);
+    // What shares a scale goes together: groups must begin where they did. One
+    // group for all is as good for fewer.
+    if (group < depth)
+      coupling.link(
+          in(*use), 1, [group](int64_t k) { return k / group; }, weight, 1,
+          [](int64_t k) { return k; }, depth);
+  }
   return true;
 }
 

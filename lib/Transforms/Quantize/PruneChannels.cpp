@@ -59,10 +59,10 @@ LogicalResult PruneChannels::checkOptions() {
   if (!(ratio >= 0 && ratio < 1))
     return getOperation().emitError(
                "expected a ratio from 0 to less than 1, but got ")
-           << ratio;
+           << ratio.getValue();
   if (multiple < 1)
     return getOperation().emitError("expected a positive multiple, but got ")
-           << multiple;
+           << multiple.getValue();
   return success();
 }
 
@@ -84,8 +84,9 @@ void PruneChannels::findCandidates(ArrayRef<ssm::SelectiveScanOp> scans,
   families.compress();
 }
 
-/// A candidate's score: the shares that its channels have in the energies of
-/// the linear layers that read them.
+/// A candidate's score: the largest share that an index of it has in the energy
+/// of a linear layer that reads it. A sum would let a channel go on which one of
+/// its readers depends: few removed outliers cost more than all others.
 void PruneChannels::score(ChannelCoupling &coupling) {
   ChannelEnergy energy;
   for (auto [number, slot] : llvm::enumerate(coupling.getSlots())) {
@@ -103,7 +104,7 @@ void PruneChannels::score(ChannelCoupling &coupling) {
       for (auto [i, share] : llvm::enumerate(shares))
         if (auto it = candidates.find(coupling.classOf(number, i));
             it != candidates.end() && total > 0)
-          it->second.score += share / total;
+          it->second.score = std::max(it->second.score, share / total);
     }
   }
 }
@@ -127,8 +128,7 @@ void PruneChannels::select(ssm::SelectiveScanOp scan,
     return;
   }
   llvm::sort(classes, [](const Candidate *a, const Candidate *b) {
-    return std::pair(a->score / a->channels, a->element) <
-           std::pair(b->score / b->channels, b->element);
+    return std::pair(a->score, a->element) < std::pair(b->score, b->element);
   });
   int64_t budget = std::floor(ratio * total), count = 0;
   size_t chosen = 0;
@@ -149,7 +149,8 @@ void PruneChannels::select(ssm::SelectiveScanOp scan,
     ++numKept;
     scan.emitRemark("channels are not pruned: of ")
         << total << ", no more than " << budget
-        << " may go, and what is left must be a multiple of " << multiple;
+        << " may go, and what is left must be a multiple of "
+        << multiple.getValue();
   }
 }
 

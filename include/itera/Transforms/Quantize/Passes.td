@@ -27,42 +27,56 @@ def PruneChannelsPass : Pass<"ssm-prune-channels", "::mlir::func::FuncOp"> {
 
     At most floor(`ratio` * D) of the D channels of a scan go, and so many less
     that the number left is a multiple of `multiple`: vectors stay full. Those
-    go first that contribute least to the sums that read them. The contribution
-    of channel c to a linear layer with the weight W is
+    go first that the sums that read them depend on least. The share of channel
+    c in a linear layer with the weight W is
 
         sum_n W[n, c]^2 E[x_c^2] / sum_k sum_n W[n, k]^2 E[x_k^2]
 
-    (the criterion of Sun et al. 2024, |W| times the norm of the activation,
-    summed over what is removed together as An et al. 2024 do), and these are
-    added up over the layers that read the channel. E[x_c^2] is not measured but
+    (the criterion of Sun et al. 2024, |W| times the norm of the activation, per
+    input feature, as An et al. 2024 do). What goes together counts as much as
+    the largest share in it, in any layer: losing one channel that a layer rests
+    upon costs more than losing many others. E[x_c^2] is not measured but
     estimated from the weights, for inputs of independent features with unit
     variance: means and variances go through the ops; a scan with the step dt
     has the energy of a geometric series per state,
     dt^2 / (1 - exp(2 dt A[c, n])), beside D[c]^2.
 
     ```mlir
-    func.func @f(%u: tensor<1x8x1xf32>, %dt: tensor<1x8x2xf32>,
-                 %B: tensor<1x8x1xf32>) -> tensor<1x8x1xf32> {
-      %in = arith.constant dense<[[3.0], [0.5]]> : tensor<2x1xf32>
-      %step = arith.constant dense<[[1.0], [1.0]]> : tensor<2x1xf32>
-      %A = arith.constant dense<-1.0> : tensor<2x1xf32>
-      %h0 = arith.constant dense<0.0> : tensor<1x2x1xf32>
-      %out = arith.constant dense<[[1.0, 1.0]]> : tensor<1x2xf32>
+    // itera-opt --ssm-prune-channels=multiple=1
+    func.func @f(%u: tensor<1x8x1xf32>, %B: tensor<1x8x1xf32>) -> tensor<1x8x1xf32> {
+      %in = arith.constant dense<[[3.0], [0.5], [4.0], [5.0]]> : tensor<4x1xf32>
+      %A = arith.constant dense<-1.0> : tensor<4x1xf32>
+      %h0 = arith.constant dense<0.0> : tensor<1x4x1xf32>
+      %out = arith.constant dense<[[1.0, 2.0, 3.0, 4.0]]> : tensor<1x4xf32>
       %x = ssm.linear %u, %in
-        : tensor<1x8x1xf32>, tensor<2x1xf32> -> tensor<1x8x2xf32>
-      %dt0 = ssm.linear %u, %step
-        : tensor<1x8x1xf32>, tensor<2x1xf32> -> tensor<1x8x2xf32>
-      %dt1 = ssm.softplus %dt0 : tensor<1x8x2xf32>
-      %y, %last = ssm.selective_scan x(%x) dt(%dt1) A(%A) B(%B) C(%B) init(%h0)
-        : tensor<1x8x2xf32>, tensor<2x1xf32>, tensor<1x8x1xf32>,
-          tensor<1x2x1xf32>
+        : tensor<1x8x1xf32>, tensor<4x1xf32> -> tensor<1x8x4xf32>
+      %dt = ssm.softplus %x : tensor<1x8x4xf32>
+      %y, %last = ssm.selective_scan x(%x) dt(%dt) A(%A) B(%B) C(%B) init(%h0)
+        : tensor<1x8x4xf32>, tensor<4x1xf32>, tensor<1x8x1xf32>,
+          tensor<1x4x1xf32>
       %z = ssm.linear %y, %out
-        : tensor<1x8x2xf32>, tensor<1x2xf32> -> tensor<1x8x1xf32>
+        : tensor<1x8x4xf32>, tensor<1x4xf32> -> tensor<1x8x1xf32>
       return %z : tensor<1x8x1xf32>
     }
     ```
-    becomes, with `ratio=0.5 multiple=1`, the same with the weights `[[3.0]]`,
-    `[[1.0]]` and `[[1.0]]` and one channel everywhere.
+    becomes
+    ```mlir
+    func.func @f(%u: tensor<1x8x1xf32>, %B: tensor<1x8x1xf32>) -> tensor<1x8x1xf32> {
+      %in = arith.constant dense<[[3.0], [4.0], [5.0]]> : tensor<3x1xf32>
+      %A = arith.constant dense<-1.0> : tensor<3x1xf32>
+      %h0 = arith.constant dense<0.0> : tensor<1x3x1xf32>
+      %out = arith.constant dense<[[1.0, 3.0, 4.0]]> : tensor<1x3xf32>
+      %x = ssm.linear %u, %in
+        : tensor<1x8x1xf32>, tensor<3x1xf32> -> tensor<1x8x3xf32>
+      %dt = ssm.softplus %x : tensor<1x8x3xf32>
+      %y, %last = ssm.selective_scan x(%x) dt(%dt) A(%A) B(%B) C(%B) init(%h0)
+        : tensor<1x8x3xf32>, tensor<3x1xf32>, tensor<1x8x1xf32>,
+          tensor<1x3x1xf32>
+      %z = ssm.linear %y, %out
+        : tensor<1x8x3xf32>, tensor<1x3xf32> -> tensor<1x8x1xf32>
+      return %z : tensor<1x8x1xf32>
+    }
+    ```
   }];
   let options = [
     Option<"ratio", "ratio", "double", /*default=*/"0.25",
