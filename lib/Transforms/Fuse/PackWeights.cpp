@@ -106,8 +106,7 @@ Value PackWeights::packedCopy(Value value, Layout layout) {
     known = ssm::toResourceAttribute(layout(*data), name);
     ++packed;
   }
-  OpBuilder b(value.getContext());
-  b.setInsertionPointAfterValue(value);
+  OpBuilder b(value.getDefiningOp());
   return ssm::WeightOp::create(b, value.getLoc(), name, known,
                                /*file=*/nullptr, /*offset=*/nullptr);
 }

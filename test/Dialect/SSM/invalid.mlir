@@ -209,6 +209,94 @@ func.func @linear_c3(%x: tensor<4x2xf32>, %w: tensor<3x2xf32>, %b: tensor<2xf32>
 
 // -----
 
+func.func @linear_c2_packed(%x: tensor<4x64xf32>, %w: tensor<1x4x16x4xi8>, %s: tensor<1x2x16xf32>) {
+  // expected-error @below {{expected a weight of shape [16, 64], or packed, but got 'tensor<1x4x16x4xi8>'}}
+  %y = ssm.linear %x, %w scales(%s : tensor<1x2x16xf32>) group 32 packed i4 : tensor<4x64xf32>, tensor<1x4x16x4xi8> -> tensor<4x16xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c2_bytes(%x: tensor<4x64xf32>, %w: tensor<1x8x16x4xi32>, %s: tensor<1x2x16xf32>) {
+  // expected-error @below {{expected bytes packed from i4 or i8, but got 'tensor<1x8x16x4xi32>' packed from 'i4'}}
+  %y = ssm.linear %x, %w scales(%s : tensor<1x2x16xf32>) group 32 packed i4 : tensor<4x64xf32>, tensor<1x8x16x4xi32> -> tensor<4x16xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c2_type(%x: tensor<4x2xf32>, %w: tensor<3x2xi16>, %s: tensor<3x1xf32>) {
+  // expected-error @below {{expected a weight of floats, i8 or i4, but got 'tensor<3x2xi16>'}}
+  %y = ssm.linear %x, %w scales(%s : tensor<3x1xf32>) : tensor<4x2xf32>, tensor<3x2xi16> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c2_wide(%x: tensor<4x2xf32>, %w: tensor<3x2xf64>) {
+  // expected-error @below {{expected a weight of at most 'f32', but got 'tensor<3x2xf64>'}}
+  %y = ssm.linear %x, %w : tensor<4x2xf32>, tensor<3x2xf64> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c4(%x: tensor<4x2xf32>, %w: tensor<3x2xi8>) {
+  // expected-error @below {{expected scales for a weight of type 'tensor<3x2xi8>'}}
+  %y = ssm.linear %x, %w : tensor<4x2xf32>, tensor<3x2xi8> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c4_floats(%x: tensor<4x2xf32>, %w: tensor<3x2xf32>, %s: tensor<3x1xf32>) {
+  // expected-error @below {{expected no scales for a weight of type 'tensor<3x2xf32>'}}
+  %y = ssm.linear %x, %w scales(%s : tensor<3x1xf32>) : tensor<4x2xf32>, tensor<3x2xf32> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c4_shape(%x: tensor<4x72xf32>, %w: tensor<3x72xi4>, %s: tensor<3x2xf32>) {
+  // expected-error @below {{expected scales of shape [3, 3], but got 'tensor<3x2xf32>'}}
+  %y = ssm.linear %x, %w scales(%s : tensor<3x2xf32>) group 32 : tensor<4x72xf32>, tensor<3x72xi4> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c5(%x: tensor<4x2xf32>, %w: tensor<3x2xi8>, %s: tensor<3x1xf32>, %z: tensor<1x3xi8>) {
+  // expected-error @below {{expected zero points of shape [3, 1], but got 'tensor<1x3xi8>'}}
+  %y = ssm.linear %x, %w scales(%s : tensor<3x1xf32>) zero_points(%z : tensor<1x3xi8>) : tensor<4x2xf32>, tensor<3x2xi8> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c6(%x: tensor<4x24xf32>, %w: tensor<3x24xi8>, %s: tensor<3x2xf32>) {
+  // expected-error @below {{expected groups, of integers, of a positive multiple of 8, but got 12}}
+  %y = ssm.linear %x, %w scales(%s : tensor<3x2xf32>) group 12 : tensor<4x24xf32>, tensor<3x24xi8> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c7(%x: tensor<4x2xf32>, %w: tensor<3x2xf32>) {
+  // expected-error @below {{expected integer weights in groups of at most 65536 for an int8 input}}
+  %y = ssm.linear %x, %w int8_input token : tensor<4x2xf32>, tensor<3x2xf32> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c7_group(%x: tensor<4x2xf32>, %w: tensor<3x2xi8>, %s: tensor<3x1xf32>) {
+  // expected-error @below {{expected groups for input scales per group}}
+  %y = ssm.linear %x, %w scales(%s : tensor<3x1xf32>) int8_input group : tensor<4x2xf32>, tensor<3x2xi8> -> tensor<4x3xf32>
+  return
+}
+
+// -----
+
 func.func @norm_c1(%x: tensor<4x2xf32>, %s: tensor<4xf32>) {
   // expected-error @below {{expected scale of shape [2], but got 'tensor<4xf32>'}}
   %y = ssm.norm rms %x scale(%s : tensor<4xf32>) epsilon 1.0e-5 : tensor<4x2xf32>
@@ -218,8 +306,24 @@ func.func @norm_c1(%x: tensor<4x2xf32>, %s: tensor<4xf32>) {
 // -----
 
 func.func @embedding_c1(%i: tensor<3xi64>, %t: tensor<4x2xf32>) {
-  // expected-error @below {{expected a result of shape [3, 2], but got 'tensor<3x4xf32>'}}
+  // expected-error @below {{expected a result of indices' shape and one dimension more, but got 'tensor<2x2xf32>'}}
+  %y = ssm.embedding %i, %t : tensor<3xi64>, tensor<4x2xf32> -> tensor<2x2xf32>
+  return
+}
+
+// -----
+
+func.func @embedding_c2(%i: tensor<3xi64>, %t: tensor<4x2xf32>) {
+  // expected-error @below {{expected a table of shape [4, 4], or packed, but got 'tensor<4x2xf32>'}}
   %y = ssm.embedding %i, %t : tensor<3xi64>, tensor<4x2xf32> -> tensor<3x4xf32>
+  return
+}
+
+// -----
+
+func.func @embedding_c2_rows(%i: tensor<3xi64>, %t: tensor<1x2x16x4xi8>, %s: tensor<1x1x16xf32>) {
+  // expected-error @below {{expected a table of shape [17, 16], or packed, but got 'tensor<1x2x16x4xi8>'}}
+  %y = ssm.embedding %i, %t scales(%s : tensor<1x1x16xf32>) rows 17 packed i4 : tensor<3xi64>, tensor<1x2x16x4xi8> -> tensor<3x16xf32>
   return
 }
 

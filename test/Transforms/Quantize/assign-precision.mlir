@@ -65,7 +65,7 @@ func.func @router(%x: tensor<4x64xf32>) -> (tensor<4x2xi64>, tensor<4x256xf32>) 
   %gates = ssm.weight "gates" dense_resource<g> : tensor<32x64xf32>
   %head = ssm.weight "head" dense_resource<h> : tensor<256x64xf32>
   %g = ssm.linear %x, %gates : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
-  %values, %chosen = ssm.top_k %g 2 dim 1 : tensor<4x32xf32> -> tensor<4x2xf32>, tensor<4x2xi64>
+  %values, %chosen = ssm.top_k %g dim 1 : tensor<4x32xf32> -> tensor<4x2xf32>, tensor<4x2xi64>
   %y = ssm.linear %x, %head : tensor<4x64xf32>, tensor<256x64xf32> -> tensor<4x256xf32>
   return %chosen, %y : tensor<4x2xi64>, tensor<4x256xf32>
 }

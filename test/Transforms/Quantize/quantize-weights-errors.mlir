@@ -6,7 +6,7 @@
 func.func @nan(%x: tensor<4x2xf32>) -> tensor<4x2xf32> {
   // expected-error @below {{cannot be stored in fewer bits: weight 'in_proj' is NaN at [1, 0]}}
   %w = ssm.weight "in_proj" dense<[[1.0, 2.0], [0x7FC00000, 3.0]]>
-    {ssm.precision = #ssm.precision<storage = i8, input = token>} : tensor<2x2xf32>
+    : tensor<2x2xf32> {ssm.precision = #ssm.precision<storage = i8, input = token>}
   %y = ssm.linear %x, %w : tensor<4x2xf32>, tensor<2x2xf32> -> tensor<4x2xf32>
   return %y : tensor<4x2xf32>
 }
@@ -16,7 +16,7 @@ func.func @nan(%x: tensor<4x2xf32>) -> tensor<4x2xf32> {
 func.func @infinite(%x: tensor<4x2xf32>) -> tensor<4x2xf32> {
   // expected-error @below {{weight 'head' is infinite at [0, 1]}}
   %w = ssm.weight "head" dense<[[1.0, 0xFF800000], [2.0, 3.0]]>
-    {ssm.precision = #ssm.precision<storage = f16>} : tensor<2x2xf32>
+    : tensor<2x2xf32> {ssm.precision = #ssm.precision<storage = f16>}
   %y = ssm.linear %x, %w : tensor<4x2xf32>, tensor<2x2xf32> -> tensor<4x2xf32>
   return %y : tensor<4x2xf32>
 }
@@ -25,7 +25,8 @@ func.func @infinite(%x: tensor<4x2xf32>) -> tensor<4x2xf32> {
 
 func.func @rank(%x: tensor<4x2xf32>) -> tensor<4x2xf32> {
   // expected-error @below {{expected a weight [N, K] of f32}}
-  %w = ssm.weight "w" dense<1.0> {ssm.precision = #ssm.precision<storage = i8>} : tensor<1x2x2xf32>
+  %w = ssm.weight "w" dense<1.0>
+    : tensor<1x2x2xf32> {ssm.precision = #ssm.precision<storage = i8>}
   %y = ssm.linear %x, %w : tensor<4x2xf32>, tensor<1x2x2xf32> -> tensor<4x2xf32>
   return %y : tensor<4x2xf32>
 }
