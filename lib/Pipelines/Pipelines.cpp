@@ -55,6 +55,8 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
   // The layers put transposes around themselves; most meet their inverse.
   functions.addPass(createSimplifyTransposesPass());
   functions.addPass(createRecognizeMoePass());
+  // Experts have no integers; what is folded is floats.
+  functions.addPass(createRecognizeQuantizedWeightsPass());
   functions.addPass(createFoldConstantsPass());
   // Tied weights are equal only once the transposes are folded.
   manager.addPass(createDeduplicateWeightsPass());

@@ -376,6 +376,96 @@ def rollback_without_a_stream(folder):
     return save(made, folder), ["--rollback=2", "--time-dim=x=1"]
 
 
+def int4(scale=1.0, inputs="x,w,s", op="MatMulNBits", shape=(3, 1, 16), zeros=None, **attributes):
+    """A product with a packed weight [3, 32], or a gather of its rows."""
+    weights = [numpy_helper.from_array(np.zeros(shape, np.uint8), "w"),
+               numpy_helper.from_array(np.full((3, 1), scale, np.float32), "s"),
+               numpy_helper.from_array(np.full(32, 1, np.int32), "order"),
+               numpy_helper.from_array(np.zeros((3, 1), np.uint8) if zeros is None else zeros, "z")]
+    attributes = dict(dict(N=3, K=32, bits=4, block_size=32) if op == "MatMulNBits" else {}, **attributes)
+    node = helper.make_node(op, inputs.split(","), ["y"], name="product", domain="com.microsoft", **attributes)
+    made = model([node], [tensor("x", [2, 32])], [tensor("y", [2, 3])], weights)
+    made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return made
+
+
+@case("node 'product' (MatMulNBits): expected scales that are finite, but element 0 of 's' is NaN")
+def nan_scale_of_int4(folder):
+    return save(int4(scale=np.nan), folder), []
+
+
+@case("node 'product' (MatMulNBits): expected zero points that are finite, but element 1 of 'z' is infinite")
+def infinite_zero_of_int4(folder):
+    return save(int4(inputs="x,w,s,z", zeros=np.array([[0], [np.inf], [0]], np.float32)), folder), []
+
+
+@case("node 'product' (MatMulNBits): expected 3 zero points, but got")
+def too_few_zeros_of_int4(folder):
+    return save(int4(inputs="x,w,s,z", zeros=np.zeros((2, 1), np.uint8)), folder), []
+
+
+@case("node 'product' (MatMulNBits): expected N and K, 2, 4 or 8 bits")
+def three_bits(folder):
+    return save(int4(bits=3), folder), []
+
+
+@case("node 'product' (MatMulNBits): expected 48 bytes of weight, but got")
+def short_int4(folder):
+    return save(int4(shape=(2, 1, 16)), folder), []
+
+
+@case("node 'product' (MatMulNBits): expected g_idx in [0, 0], but got 1")
+def column_in_no_block(folder):
+    return save(int4(inputs="x,w,s,,order"), folder), []
+
+
+@case("node 'product' (MatMulNBits): expected a weight in natural order, not prepacked")
+def prepacked_int4(folder):
+    return save(int4(weight_prepacked=1), folder), []
+
+
+@case("node 'product' (GatherBlockQuantized): expected rows of a matrix with blocks along them, but got")
+def blocks_across_rows(folder):
+    return save(int4(op="GatherBlockQuantized", inputs="w,order,s", shape=(3, 16), quantize_axis=0), folder), []
+
+
+@case("node 'product' (GatherBlockQuantized): expected 3 scales, but got")
+def too_few_scales_of_a_table(folder):
+    made = int4(op="GatherBlockQuantized", inputs="w,order,s", shape=(3, 16), block_size=32)
+    made.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.ones((2, 1), np.float32), "s"))
+    return save(made, folder), []
+
+
+@case("node 'weight' (DequantizeLinear): expected scales that are finite, but element 2 of 's' is infinite")
+def infinite_scale(folder):
+    weights = [numpy_helper.from_array(np.ones((4, 3), np.int8), "q"),
+               numpy_helper.from_array(np.array([1, 2, np.inf], np.float32), "s")]
+    nodes = [helper.make_node("DequantizeLinear", ["q", "s"], ["w"], name="weight"),
+             helper.make_node("MatMul", ["x", "w"], ["y"])]
+    return save(model(nodes, [tensor("x", [2, 4])], [tensor("y", [2, 3])], weights), folder), []
+
+
+def integer_product(zeros, dtype=TensorProto.UINT8):
+    weights = [numpy_helper.from_array(np.ones((4, 3), np.int8), "w"), numpy_helper.from_array(zeros, "z")]
+    node = helper.make_node("MatMulInteger", ["x", "w", "", "z"], ["y"], name="product")
+    return model([node], [tensor("x", [2, 4], dtype)], [tensor("y", [2, 3], TensorProto.INT32)], weights)
+
+
+@case("node 'product' (MatMulInteger): expected a zero point for all, or one per column of")
+def zero_points_of_no_column(folder):
+    return save(integer_product(np.zeros(4, np.int8)), folder), []
+
+
+@case("node 'product' (MatMulInteger): expected inputs 1 and 3 of one element type")
+def zero_point_of_another_type(folder):
+    return save(integer_product(np.zeros(3, np.int32)), folder), []
+
+
+@case("node 'product' (MatMulInteger): expected 8-bit integers as input 0")
+def integer_product_of_floats(folder):
+    return save(integer_product(np.zeros(3, np.int8), TensorProto.FLOAT), folder), []
+
+
 def files_in(folder):
     return {os.path.join(d, f) for d, _, names in os.walk(folder) for f in names}
 

@@ -247,4 +247,44 @@ def RecognizeMoePass : RecognizePass<"ssm-recognize-moe"> {
   }];
 }
 
+def RecognizeQuantizedWeightsPass : RecognizePass<"ssm-recognize-quantized-weights"> {
+  let summary = "Keep the integers of weights that a file holds in few bits";
+  let description = [{
+    A weight of ssm.linear or a table of ssm.embedding that is written as
+    (number - zero) * scale, of constants and in float32, with transposes and
+    reshapes anywhere, is stored as integers of four bits if they fit, else of
+    eight. Scales and zero points must repeat along K, over the whole row or in
+    groups of a multiple of eight; they may be one for all, per row or per
+    block. The weight keeps its bits. What is not of this form, or has a scale
+    that is not finite, stays as it is, to be folded.
+
+    ```mlir
+    func.func @f(%x: tensor<4x2xf32>) -> tensor<4x3xf32> {
+      %q = arith.constant dense<[[1, 15], [0, 8], [3, 5]]> : tensor<3x2xi8>
+      %z = arith.constant dense<8.0> : tensor<3x2xf32>
+      %s = arith.constant dense<[0.5, 0.25, 2.0]> : tensor<3xf32>
+      %f = arith.uitofp %q : tensor<3x2xi8> to tensor<3x2xf32>
+      %d = arith.subf %f, %z : tensor<3x2xf32>
+      %e = tensor.empty() : tensor<3x2xf32>
+      %b = linalg.broadcast ins(%s : tensor<3xf32>) outs(%e : tensor<3x2xf32>)
+        dimensions = [1]
+      %w = arith.mulf %d, %b : tensor<3x2xf32>
+      %y = ssm.linear %x, %w
+        : tensor<4x2xf32>, tensor<3x2xf32> -> tensor<4x3xf32>
+      return %y : tensor<4x3xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: tensor<4x2xf32>) -> tensor<4x3xf32> {
+      %w = arith.constant dense<[[-7, 7], [-8, 0], [-5, -3]]> : tensor<3x2xi4>
+      %s = arith.constant dense<[[0.5], [0.25], [2.0]]> : tensor<3x1xf32>
+      %y = ssm.linear %x, %w scales(%s : tensor<3x1xf32>)
+        : tensor<4x2xf32>, tensor<3x2xi4> -> tensor<4x3xf32>
+      return %y : tensor<4x3xf32>
+    }
+    ```
+  }];
+}
+
 #endif // ITERA_TRANSFORMS_RAISE_LAYERPASSES_TD

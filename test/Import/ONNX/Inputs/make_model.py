@@ -8,6 +8,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 F, I = TensorProto.FLOAT, TensorProto.INT64
+MS = "com.microsoft"
 MODELS = {}
 
 
@@ -29,6 +30,8 @@ def build(nodes, inputs, outputs, initializers=(), opset=17, functions=()):
     imports = [helper.make_opsetid("", opset)]
     if functions:
         imports.append(helper.make_opsetid("local", 1))
+    if any(node.domain == MS for node in nodes):
+        imports.append(helper.make_opsetid(MS, 1))
     made = helper.make_model(graph, opset_imports=imports, functions=list(functions))
     made.ir_version = 9
     return made
@@ -240,6 +243,38 @@ def external_second():
                for n, name in ((64, "first"), (32, "second"))]
     return build([node("MatMul", ["x", "first"], ["h"]), node("MatMul", ["h", "second"], ["y"])],
                  [value("x", [1, 64])], [value("y", [1, 32])], weights)
+
+
+def int4(dtype):
+    """A weight [8, 40] in blocks of 32, packed."""
+    rng = np.random.default_rng(1)
+    weights = [numpy_helper.from_array(rng.integers(0, 256, (8, 2, 16)).astype(np.uint8), "w"),
+               numpy_helper.from_array(rng.standard_normal((8, 2)).astype(dtype), "s"),
+               numpy_helper.from_array(rng.integers(0, 256, (8, 1)).astype(np.uint8), "z")]
+    return weights, dict(domain=MS, N=8, K=40, bits=4, block_size=32)
+
+
+@model
+def int4_twice():
+    weights, attributes = int4(np.float32)
+    return build([node("MatMulNBits", ["x", "w", "s", "z"], [y], **attributes) for y in "ab"],
+                 [value("x", [3, 40])], [value("a", [3, 8]), value("b", [3, 8])], weights)
+
+
+@model
+def int4_half():
+    weights, attributes = int4(np.float16)
+    half = TensorProto.FLOAT16
+    return build([node("MatMulNBits", ["x", "w", "s", "z"], ["y"], **attributes)], [value("x", [3, 40], half)],
+                 [value("y", [3, 8], half)], weights)
+
+
+@model
+def product_of_integers():
+    weight = numpy_helper.from_array(np.arange(120, dtype=np.uint8).reshape(4, 30), "w")
+    return build([node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+                  node("MatMulInteger", ["q", "w", "z", "wz"], ["y"])],
+                 [value("x", [3, 4])], [value("y", [3, 30], TensorProto.INT32)], [weight, const("wz", 5, np.uint8)])
 
 
 name, path = sys.argv[1:]
