@@ -118,6 +118,46 @@ void FoldConstants::classify(Operation *op) {
     constants.insert({result, origin});
 }
 
+/// Along which dimensions all of the value's slices are equal.
+static SmallVector<int64_t> repeatedDims(const ssm::HostTensor &data) {
+  int64_t bytes = ssm::getElementBytes(data.kind);
+  SmallVector<int64_t> strides = ssm::getRowMajorStrides(data.shape()), dims;
+  for (auto [dim, size] : llvm::enumerate(data.shape())) {
+    int64_t run = strides[dim] * bytes, slab = run * size;
+    bool repeats = size > 1;
+    for (int64_t at = 0, e = data.size() * bytes; repeats && at < e; at += slab)
+      for (int64_t i = 1; repeats && i < size; ++i)
+        repeats = data.bytes.slice(at, run) == data.bytes.slice(at + i * run, run);
+    if (repeats)
+      dims.push_back(dim);
+  }
+  return dims;
+}
+
+/// `data` as a constant; what is repeated along a dimension is stored once.
+static Value buildShared(OpBuilder &builder, Location loc,
+                         const ssm::HostTensor &data, StringRef name) {
+  SmallVector<int64_t> dims = repeatedDims(data);
+  if (dims.empty() || ssm::isSplat(data))
+    return ssm::buildConstant(builder, loc, data, name);
+  SmallVector<int64_t> shape, strides, all = ssm::getRowMajorStrides(data.shape());
+  for (auto [dim, size] : llvm::enumerate(data.shape()))
+    if (!llvm::is_contained(dims, dim)) {
+      shape.push_back(size);
+      strides.push_back(all[dim]);
+    }
+  char *bytes = nullptr;
+  ssm::HostTensor once = ssm::HostTensor::allocate(
+      data.type.clone(shape), data.kind, bytes);
+  ssm::copyStrided(bytes, ssm::getRowMajorStrides(shape), data.bytes.data(),
+                   strides, shape, ssm::getElementBytes(data.kind));
+  Value constant = ssm::buildConstant(builder, loc, once, name);
+  Value empty = tensor::EmptyOp::create(builder, loc, data.shape(),
+                                        data.type.getElementType());
+  return linalg::BroadcastOp::create(builder, loc, constant, empty, dims)
+      ->getResult(0);
+}
+
 void FoldConstants::replaceRoots() {
   ssm::Evaluator::Limits limits;
   limits.work = kMaxWork;
@@ -146,7 +186,11 @@ void FoldConstants::replaceRoots() {
       name = (origin.weight.getValue() + ".folded").str();
     else if (auto named = dyn_cast<NameLoc>(op->getLoc()))
       name = named.getName().str();
-    Value replacement = ssm::buildConstant(builder, op->getLoc(), *data, name);
+    bool hasGrown = bytesOf(value.getType()) > kMaxGrowth * origin.bytes &&
+                    data->size() > ssm::kMaxInlineElements;
+    Value replacement =
+        hasGrown ? buildShared(builder, op->getLoc(), *data, name)
+                 : ssm::buildConstant(builder, op->getLoc(), *data, name);
     // Constant users keep the old value, which dies with them.
     value.replaceUsesWithIf(replacement, [&](OpOperand &use) {
       return !isConstant(use.getOwner());

@@ -117,7 +117,10 @@ void PackWeights::packFloats(ssm::WeightOp weight) {
       type.getElementTypeBitWidth() > 32 ||
       llvm::none_of(weight->getUses(), isLinearWeight))
     return;
-  int64_t height = chooseHeight(type.getDimSize(0));
+  int64_t count = type.getDimSize(0), height = chooseHeight(count);
+  // Not where more would be padding than weights.
+  if (int64_t(llvm::alignTo(count, height)) > 2 * count)
+    return;
   Value packed = packedCopy(weight, [&](const ssm::HostTensor &data) {
     return packRows(data, height);
   });
@@ -125,7 +128,7 @@ void PackWeights::packFloats(ssm::WeightOp weight) {
     return;
   for (OpOperand &use : llvm::make_early_inc_range(weight->getUses())) {
     if (isEmbeddingTable(use))
-      cast<ssm::EmbeddingOp>(use.getOwner()).setRows(type.getDimSize(0));
+      cast<ssm::EmbeddingOp>(use.getOwner()).setRows(count);
     else if (!isLinearWeight(use))
       continue;
     use.set(packed);
@@ -138,12 +141,12 @@ template <typename Op>
 void PackWeights::packIntegers(Op op, OpOperand &matrix) {
   auto type = cast<RankedTensorType>(matrix.get().getType());
   unsigned bits = type.getElementTypeBitWidth();
-  auto packTable = [](const ssm::HostTensor &data) {
-    return packRows(data, kIntegerBlockRows);
+  int64_t height = integerBlockRows(type.getDimSize(0));
+  auto packTable = [&](const ssm::HostTensor &data) {
+    return packRows(data, height);
   };
   Value weight = packedCopy(matrix.get(), [&](const ssm::HostTensor &data) {
-    return itera::packIntegers(data, bits, op.getGroupSize(),
-                               kIntegerBlockRows);
+    return itera::packIntegers(data, bits, op.getGroupSize(), height);
   });
   Value scales = packedCopy(op.getScales(), packTable);
   Value zeroPoints =

@@ -8,9 +8,9 @@
 
 namespace itera {
 
-/// Rows of a block of packed integers: one vector of 16 sums with AVX-512, two
-/// with AVX2, four with NEON.
-inline constexpr int64_t kIntegerBlockRows = 16;
+/// Rows of a block of a matrix of packed integers with `count` rows. 16 are one
+/// vector of sums with AVX-512, two with AVX2, four with NEON.
+inline int64_t integerBlockRows(int64_t count) { return count <= 8 ? 8 : 16; }
 
 /// A table [N, K] of any element as [ceil(N/height), K, height]: weights of
 /// floats, and the scales and zero points of integers.

@@ -6,7 +6,9 @@
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "llvm/ADT/MapVector.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 #include "llvm/Support/MathExtras.h"
+#include "llvm/Support/xxhash.h"
 
 namespace itera {
 #define GEN_PASS_DEF_PLACEWEIGHTSPASS
@@ -22,26 +24,52 @@ static int64_t bytesOf(ShapedType type) {
   return type.getNumElements() * llvm::divideCeil(bits, 8);
 }
 
+/// The bytes of a resource, none of another attribute.
+static ArrayRef<char> bytesIn(Attribute value) {
+  auto resource = dyn_cast<DenseResourceElementsAttr>(value);
+  AsmResourceBlob *blob = resource ? resource.getRawHandle().getBlob() : nullptr;
+  return blob ? blob->getData() : ArrayRef<char>();
+}
+
 namespace {
 
 struct PlaceWeights : itera::impl::PlaceWeightsPassBase<PlaceWeights> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     llvm::MapVector<Attribute, int64_t> offsets;
+    // What has the same bytes has one place, in whatever shape it is read.
+    llvm::DenseMap<uint64_t, SmallVector<std::pair<ArrayRef<char>, int64_t>, 1>>
+        contents;
+    SmallVector<Attribute> stored;
     int64_t end = 0;
     for (auto function : module.getOps<func::FuncOp>())
       function.walk([&](ssm::WeightOp weight) {
-        auto [entry, isNew] = offsets.insert({weight.getValue(), end});
-        if (isNew)
-          end = llvm::alignTo(end + bytesOf(cast<ShapedType>(weight.getType())),
-                              kPlacementAlignment);
+        Attribute value = weight.getValue();
+        auto [entry, isNew] = offsets.insert({value, end});
+        if (!isNew)
+          return;
+        ArrayRef<char> bytes = bytesIn(value);
+        auto &alike = contents[llvm::xxh3_64bits(
+            llvm::arrayRefFromStringRef(StringRef(bytes.data(), bytes.size())))];
+        auto same = llvm::find_if(alike, [&](auto &known) {
+          return !bytes.empty() && known.first == bytes;
+        });
+        if (same != alike.end()) {
+          entry->second = same->second;
+          return;
+        }
+        alike.push_back({bytes, end});
+        stored.push_back(value);
+        end = llvm::alignTo(end + bytesOf(cast<ShapedType>(weight.getType())),
+                            kPlacementAlignment);
       });
     OpBuilder b(&getContext());
     SmallVector<Attribute> placed;
-    for (auto [value, offset] : offsets)
+    for (Attribute value : stored)
       placed.push_back(b.getDictionaryAttr(
           {b.getNamedAttr("value", value),
-           b.getNamedAttr("offset", b.getI64IntegerAttr(offset))}));
+           b.getNamedAttr("offset",
+                          b.getI64IntegerAttr(offsets.lookup(value)))}));
     module->setAttr(ssm::kWeightsAttr, b.getArrayAttr(placed));
     module->setAttr(ssm::kWeightBytesAttr, b.getI64IntegerAttr(end));
 

@@ -25,6 +25,7 @@ struct PolicyRow {
 constexpr PolicyRow kPolicy[] = {
     {WeightClass::projection, Storage::i4, Storage::i8, Storage::f16},
     {WeightClass::selection, Storage::i8, Storage::i8, Storage::f16},
+    {WeightClass::position, Storage::i4, Storage::i8, Storage::f16},
     {WeightClass::head, Storage::i8, Storage::i8, Storage::f16},
     {WeightClass::embedding, Storage::i8, Storage::i8, Storage::f16},
     {WeightClass::routing, Storage::f32, Storage::f32, Storage::f32},
@@ -102,7 +103,7 @@ Storage AssignPrecision::storageOf(ssm::WeightOp weight,
                     : bits == 16 ? row.bits16
                                  : Storage::f32;
   auto type = cast<RankedTensorType>(weight.getType());
-  bool isNarrow = type.getDimSize(1) < 2 * group || type.getDimSize(0) < 16;
+  bool isNarrow = type.getDimSize(1) < group || type.getDimSize(0) < 16;
   return storage == Storage::i4 && isNarrow ? Storage::i8 : storage;
 }
 

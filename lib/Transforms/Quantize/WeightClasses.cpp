@@ -43,6 +43,19 @@ sinkOf(OpOperand &use,
   return std::nullopt;
 }
 
+static bool dependsOnArgument(Value value) {
+  llvm::SmallDenseSet<Value, 16> seen;
+  SmallVector<Value> stack{value};
+  while (!stack.empty()) {
+    Value next = stack.pop_back_val();
+    if (isa<BlockArgument>(next))
+      return true;
+    if (seen.insert(next).second)
+      llvm::append_range(stack, next.getDefiningOp()->getOperands());
+  }
+  return false;
+}
+
 /// Does the value come from a recurrence through elementwise ops and movements?
 static bool comesFromRecurrence(Value value) {
   llvm::SmallDenseSet<Operation *, 16> seen;
@@ -104,9 +117,22 @@ WeightClasses::WeightClasses(func::FuncOp function) {
     linears[linear] = classOfLinear(linear);
   function.walk([&](Operation *op) {
     if (auto embedding = dyn_cast<ssm::EmbeddingOp>(op))
-      add(embedding.getTable(), {WeightClass::embedding});
+      add(embedding.getTable(), {dependsOnArgument(embedding.getIndices())
+                                     ? WeightClass::embedding
+                                     : WeightClass::position});
     else if (auto linear = dyn_cast<ssm::LinearOp>(op))
       add(linear.getWeight(),
           {linears[linear], comesFromRecurrence(linear.getX())});
   });
+  // More bits for steps, B and C cost little only where they are few.
+  int64_t largest = 0;
+  auto sizeOf = [](ssm::WeightOp weight) {
+    return cast<ShapedType>(weight.getType()).getNumElements();
+  };
+  for (auto &[weight, use] : uses)
+    if (use.kind == WeightClass::projection)
+      largest = std::max(largest, sizeOf(weight));
+  for (auto &[weight, use] : uses)
+    if (use.kind == WeightClass::selection && 2 * sizeOf(weight) > largest)
+      use.kind = WeightClass::projection;
 }

@@ -13,7 +13,14 @@ namespace itera {
 
 /// See the table of ssm-assign-precision. Of a weight with several uses the
 /// largest counts.
-enum class WeightClass { projection, selection, head, embedding, routing };
+enum class WeightClass {
+  projection,
+  selection,
+  position,
+  head,
+  embedding,
+  routing
+};
 
 struct WeightUse {
   WeightClass kind = WeightClass::projection;

@@ -23,8 +23,7 @@
 // ONLY: ssm.weight "in" {{.*}}#ssm.precision<storage = i8, input = token>
 // ONLY: ssm.weight "x_proj" dense_resource<x> : tensor<40x128xf32>
 // ONLY: ssm.weight "dt_proj" {{.*}}storage = i8
-// One group of 128 is too few: narrow.
-// ONLY: ssm.weight "out" {{.*}}storage = i8
+// ONLY: ssm.weight "out" {{.*}}storage = i4, group = 128, input = group
 func.func @mixer(%ids: tensor<1x8xi64>) -> tensor<1x8x256xf32> {
   %in = ssm.weight "in" dense_resource<i> : tensor<256x64xf32>
   %xp = ssm.weight "x_proj" dense_resource<x> : tensor<40x128xf32>

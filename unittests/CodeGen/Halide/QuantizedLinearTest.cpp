@@ -21,7 +21,8 @@ struct Case {
   bool zeros = false;
   int size() const { return group ? group : depth; }
   int groups() const { return (depth + size() - 1) / size(); }
-  int blocks() const { return (rows + 15) / 16; }
+  int height() const { return rows <= 8 ? 8 : 16; }
+  int blocks() const { return (rows + height() - 1) / height(); }
   int perStep() const { return bits == 4 ? 8 : 4; }
   int steps() const { return (size() + perStep() - 1) / perStep(); }
 };
@@ -40,9 +41,9 @@ std::string bytesType(std::initializer_list<int> shape) {
 std::string linearText(const Case &c, bool epilogue = false) {
   std::string x = tensorType({c.tokens, c.depth}),
               y = tensorType({c.tokens, c.rows});
-  std::string w = bytesType({c.blocks(), c.groups() * c.steps(), 16, 4});
-  std::string s = tensorType({c.blocks(), c.groups(), 16});
-  std::string z = bytesType({c.blocks(), c.groups(), 16});
+  std::string w = bytesType({c.blocks(), c.groups() * c.steps(), c.height(), 4});
+  std::string s = tensorType({c.blocks(), c.groups(), c.height()});
+  std::string z = bytesType({c.blocks(), c.groups(), c.height()});
   std::string body = "%y = ssm.linear %x, %w scales(%s : " + s + ")";
   if (c.zeros)
     body += " zero_points(%z : " + z + ")";
@@ -72,13 +73,14 @@ struct Weight {
   Guarded packedScales;
 
   Weight(const Case &c, unsigned seed, std::optional<float> scale = {})
-      : packedScales(size_t(c.blocks()) * c.groups() * 16) {
+      : packedScales(size_t(c.blocks()) * c.groups() * c.height()) {
     std::mt19937 random(seed);
     int low = c.bits == 4 ? -8 : -128, high = -low - 1, groups = c.groups();
     auto draw = [&](int low, int high) {
       return std::uniform_int_distribution<int>(low, high)(random);
     };
-    bytes.assign(size_t(c.blocks()) * groups * c.steps() * 64,
+    int height = c.height();
+    bytes.assign(size_t(c.blocks()) * groups * c.steps() * height * 4,
                  c.bits == 4 ? 0x88 : 0x80);
     packedZeros.assign(packedScales.size(), 0);
     for (int n = 0; n < c.rows; ++n) {
@@ -86,7 +88,7 @@ struct Weight {
         zeros.push_back(c.zeros ? draw(low, high) : 0);
         scales.push_back(scale ? *scale
                                : std::ldexp(draw(-1000, 1000) | 1, -16));
-        size_t at = (size_t(n / 16) * groups + g) * 16 + n % 16;
+        size_t at = (size_t(n / height) * groups + g) * height + n % height;
         packedScales[at] = scales.back();
         packedZeros[at] = zeros.back();
       }
@@ -96,7 +98,9 @@ struct Weight {
         integers.push_back(value);
         int step = k / c.perStep();
         size_t at =
-            ((size_t(n / 16) * groups * c.steps() + step) * 16 + n % 16) * 4 +
+            ((size_t(n / height) * groups * c.steps() + step) * height +
+             n % height) *
+                4 +
             k % 4;
         if (c.bits == 8)
           bytes[at] = value + 128;
@@ -132,7 +136,8 @@ const Case kShapes[] = {
     {11, 13, 19, 8},             {2, 100, 1, 8, 32, "group"},
     {6, 50, 20, 8, 16, "token", true},
     {65, 30, 31, 8},             {1, 1, 1, 8},
-    {1, 2, 3, 4, 8},             {4, 4, 16, 4}};
+    {1, 2, 3, 4, 8},
+    {5, 64, 8, 4, 32},           {2, 2100, 16, 4, 32},             {4, 4, 16, 4}};
 
 // With inputs that are integers up to 127 and scales of 1 nothing is rounded:
 // the sums of the integers themselves come out.

@@ -101,11 +101,13 @@ def PackWeightsPass : Pass<"ssm-pack-weights", "::mlir::ModuleOp"> {
   let description = [{
     A constant weight [N, K] of `ssm.linear` becomes a packed one, [ceil(N/R),
     K, R], whose rows past N are zero. R is the entry of `rows` that needs the
-    least padding, the earlier one of equals. An `ssm.embedding` of the same
+    least padding, the earlier one of equals. Where more than half would be
+    padding the weight stays as it is. An `ssm.embedding` of the same
     weight reads the packed copy too, so that tied weights stay one.
 
-    Integer weights and what belongs to them are always packed, R = 16: in no
-    other form are four bits stored as four bits.
+    Integer weights and what belongs to them are always packed, in rows of 16
+    (8 if there are no more): in no other form are four bits stored as four
+    bits.
 
     ```mlir
     // itera-opt --ssm-pack-weights=rows=8,2

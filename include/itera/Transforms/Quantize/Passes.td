@@ -101,9 +101,10 @@ def AssignPrecisionPass : Pass<"ssm-assign-precision", "::mlir::ModuleOp"> {
     | class | is | 4 | 8 | 16 |
     |---|---|---|---|---|
     | projection | any linear that is none of the others | i4, groups of `group` | i8 | f16 |
-    | selection | its results are only steps dt, B and C of a recurrence, also through a further such linear | i8 | i8 | f16 |
-    | narrow | a projection with less than two groups along K, or less than 16 rows | i8 | i8 | f16 |
-    | embedding | the table of an `ssm.embedding`, also if a head is tied to it | i8 | i8 | f16 |
+    | selection | its results are only steps dt, B and C of a recurrence, also through a further such linear; at most half as large as the largest projection | i8 | i8 | f16 |
+    | narrow | a projection with less than a group along K, or less than 16 rows | i8 | i8 | f16 |
+    | position | the table of an `ssm.embedding` whose indices no input decides | i4 | i8 | f16 |
+    | embedding | the table of any other `ssm.embedding`, also if a head is tied to it | i8 | i8 | f16 |
     | head | its results are results of the model | i8 | i8 | f16 |
     | routing | its results choose experts (top_k) | f32 | f32 | f32 |
 
