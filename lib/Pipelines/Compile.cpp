@@ -2,7 +2,9 @@
 
 #include "itera/Pipelines/Compile.h"
 
+#include "Calibrate.h"
 #include "CompileKernels.h"
+#include "CompileModule.h"
 #include "Diagnostics.h"
 #include "ExplainStreaming.h"
 #include "ReadModel.h"
@@ -13,6 +15,7 @@
 #include "itera/CodeGen/Link/Link.h"
 #include "itera/Dialect/SSM/SSM.h"
 #include "itera/Support/AtomicFile.h"
+#include "itera/Transforms/Quantize/Passes.h"
 #include "itera/Transforms/Stream/Passes.h"
 #include "itera/Version.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
@@ -37,8 +40,11 @@ public:
         diagnostics(context, options.input) {}
 
   CompileStatus run();
+  /// The stages from `first` on, of a module that the ones before have made.
+  CompileStatus runFrom(Stage first, ModuleOp module);
 
 private:
+  CompileStatus quantize(ModuleOp module);
   CompileStatus tapValues(ModuleOp module);
   CompileStatus runStage(Stage stage, ModuleOp module);
   CompileStatus writeText(ModuleOp module);
@@ -66,12 +72,6 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
   applyDefaultTimingPassManagerCLOptions(manager);
   FuseOptions fuse;
   fuse.rows = packedRowHeights(options.target);
-  QuantizeOptions quantize;
-  quantize.bits = options.bits;
-  quantize.group = options.group;
-  quantize.prune = options.prune;
-  for (const std::string &precision : options.precisions)
-    quantize.precisions.push_back(precision);
   StreamOptions stream;
   for (const std::string &dim : options.timeDims)
     stream.timeDims.push_back(dim);
@@ -89,8 +89,6 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
       (options.target.arch != "x86_64" || options.target.hasFeature("fma"));
   if (stage == Stage::raise)
     populateRaisePipeline(manager);
-  else if (stage == Stage::quantize)
-    populateQuantizePipeline(manager, quantize);
   else if (stage == Stage::stream)
     populateStreamPipeline(manager, stream);
   else if (stage == Stage::fuse)
@@ -99,11 +97,45 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
     populatePlanPipeline(manager, plan);
   if (succeeded(manager.run(module)))
     return CompileStatus::done;
-  // What the user said of the model, or the model's weights, does not hold.
-  if (stage == Stage::stream || stage == Stage::quantize)
+  // What the user said of the model's inputs does not hold.
+  if (stage == Stage::stream)
     return CompileStatus::badInput;
   diagnostics.error("a pass failed");
   return CompileStatus::internalError;
+}
+
+/// Stage quantize. What calibration finds lies between its two halves.
+CompileStatus Compilation::quantize(ModuleOp module) {
+  QuantizeOptions quantize;
+  quantize.bits = options.bits;
+  quantize.group = options.group;
+  quantize.prune = options.prune;
+  for (const std::string &precision : options.precisions)
+    quantize.precisions.push_back(precision);
+  auto run = [&](auto populate) {
+    PassManager manager(&context);
+    if (failed(applyPassManagerCLOptions(manager)))
+      return CompileStatus::internalError;
+    applyDefaultTimingPassManagerCLOptions(manager);
+    populate(manager);
+    // Weights that are not finite, a ratio that no model allows.
+    return failed(manager.run(module)) ? CompileStatus::badInput
+                                       : CompileStatus::done;
+  };
+  CompileStatus status = run([&](PassManager &manager) {
+    populatePrecisionPipeline(manager, quantize);
+  });
+  if (status != CompileStatus::done)
+    return status;
+  StatisticsFile statistics;
+  if (!options.calibration.empty())
+    if (llvm::Error error = calibrate(module, options, context, statistics))
+      return fail(CompileStatus::badInput, std::move(error));
+  return run([&](PassManager &manager) {
+    QuantizeWeightsPassOptions weights;
+    weights.statistics = statistics.path;
+    manager.addPass(createQuantizeWeightsPass(weights));
+  });
 }
 
 /// Not a stage: a debugging aid between two of them.
@@ -161,10 +193,16 @@ CompileStatus Compilation::run() {
   if (options.stopAfter == Stage::import)
     return writeText(*module);
 
+  return runFrom(Stage::raise, *module);
+}
+
+CompileStatus Compilation::runFrom(Stage first, ModuleOp module) {
   for (Stage stage : {Stage::raise, Stage::quantize, Stage::stream,
                       Stage::fuse, Stage::plan}) {
+    if (stage < first)
+      continue;
     if (stage == Stage::stream && !options.taps.empty())
-      if (CompileStatus status = tapValues(*module);
+      if (CompileStatus status = tapValues(module);
           status != CompileStatus::done)
         return status;
     // What is pruned must have been raised, also for the oracle.
@@ -177,16 +215,17 @@ CompileStatus Compilation::run() {
     // Kernels are compiled first, so that one without code can be inlined and
     // lowered like everything else.
     if (stage == Stage::plan)
-      kernels = compileModuleKernels(*module, options);
-    CompileStatus status = runStage(stage, *module);
+      kernels = compileModuleKernels(module, options);
+    CompileStatus status = stage == Stage::quantize ? quantize(module)
+                                                    : runStage(stage, module);
     if (status != CompileStatus::done)
       return status;
     if (stage == Stage::stream && options.explainStreaming)
-      explainStreaming(*module, llvm::outs());
+      explainStreaming(module, llvm::outs());
     if (options.stopAfter <= stage)
-      return writeText(*module);
+      return writeText(module);
   }
-  return writeArtefact(*module);
+  return writeArtefact(module);
 }
 
 /// The weights where `plan` placed them.
@@ -316,6 +355,12 @@ static CompileStatus verify(const CompileOptions &options,
     return CompileStatus::internalError;
   }
   return CompileStatus::done;
+}
+
+CompileStatus itera::compileModule(ModuleOp module, Stage first,
+                                   const CompileOptions &options,
+                                   MLIRContext &context) {
+  return Compilation(options, context).runFrom(first, module);
 }
 
 CompileStatus itera::compile(const CompileOptions &options,

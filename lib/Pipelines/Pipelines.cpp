@@ -65,8 +65,8 @@ void itera::populateRaisePipeline(OpPassManager &manager) {
   cleanup.addPass(createCanonicalizerPass());
 }
 
-void itera::populateQuantizePipeline(OpPassManager &manager,
-                                     const QuantizeOptions &options) {
+void itera::populatePrecisionPipeline(OpPassManager &manager,
+                                      const QuantizeOptions &options) {
   OpPassManager &functions = manager.nest<func::FuncOp>();
   if (options.prune > 0) {
     PruneChannelsPassOptions prune;
@@ -88,7 +88,14 @@ void itera::populateQuantizePipeline(OpPassManager &manager,
   assign.group = options.group;
   assign.only.assign(options.precisions.begin(), options.precisions.end());
   manager.addPass(createAssignPrecisionPass(assign));
-  manager.addPass(createQuantizeWeightsPass());
+}
+
+void itera::populateQuantizePipeline(OpPassManager &manager,
+                                     const QuantizeOptions &options) {
+  populatePrecisionPipeline(manager, options);
+  QuantizeWeightsPassOptions quantize;
+  quantize.statistics = options.statistics;
+  manager.addPass(createQuantizeWeightsPass(quantize));
 }
 
 void itera::populateStreamPipeline(OpPassManager &manager,

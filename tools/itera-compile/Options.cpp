@@ -52,6 +52,19 @@ struct Flags {
       cl::desc("Elements of a row that share a scale of 4 bits: 16, 32 "
                "(default), 64 or 128"),
       cl::init(32), cl::cat(category)};
+  cl::opt<std::string> calibration{
+      "calibrate",
+      cl::desc("Choose the integers of --bits=4 by what the model does with "
+               "this data: .npz with its inputs, or a text"),
+      cl::value_desc("file.npz|text"), cl::cat(category)};
+  cl::opt<std::string> tokenizer{
+      "tokenizer",
+      cl::desc("The tokenizer.json of the text; default: bytes"),
+      cl::value_desc("file"), cl::cat(category)};
+  cl::opt<uint64_t> calibrationFrames{
+      "calibrate-frames",
+      cl::desc("The most frames, or tokens, to calibrate with; default: 32768"),
+      cl::init(32768), cl::value_desc("frames"), cl::cat(category)};
   cl::list<std::string> precisions{
       "precision", cl::CommaSeparated,
       cl::desc("Store this weight so, whatever --bits says; * stands for any "
@@ -242,6 +255,14 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
       return createStringError(
           "--precision=%s: expected NAME=f32, f16, i8 or i4", entry.c_str());
   }
+  if (!flags.calibration.empty() && flags.bits != 4)
+    return createStringError("--calibrate: needs --bits=4");
+  if (flags.calibrationFrames < 1 || flags.calibrationFrames > (1 << 26))
+    return createStringError(
+        "--calibrate-frames=%llu: expected 1 to 67108864",
+        static_cast<unsigned long long>(flags.calibrationFrames));
+  if (!flags.tokenizer.empty() && flags.calibration.empty())
+    return createStringError("--tokenizer: needs --calibrate");
   if (flags.optLevel == 0 && (flags.bits != 32 || !flags.precisions.empty()))
     return createStringError("%s: needs --opt-level=2",
                              flags.bits != 32 ? "--bits" : "--precision");
@@ -265,6 +286,9 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.stream = flags.stream;
   options.bits = flags.bits;
   options.group = flags.group;
+  options.calibration = flags.calibration;
+  options.tokenizer = flags.tokenizer;
+  options.calibrationFrames = flags.calibrationFrames;
   options.precisions.assign(flags.precisions.begin(), flags.precisions.end());
   options.explainStreaming = flags.explainStreaming;
   options.timeDims.assign(flags.timeDims.begin(), flags.timeDims.end());

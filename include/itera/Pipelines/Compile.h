@@ -35,6 +35,12 @@ struct CompileOptions {
   int64_t group = 32;
   /// Precisions of single weights, as NAME=f32, f16, i8 or i4.
   std::vector<std::string> precisions;
+  /// Sample data to choose integers by, an .npz file or a text; empty: none.
+  std::string calibration;
+  /// A tokenizer.json for the text; empty: bytes.
+  std::string tokenizer;
+  /// The most frames of the sample data that are used.
+  uint64_t calibrationFrames = 32768;
   /// Part of the channels of the scans to remove.
   double prune = 0;
   StreamKind stream = StreamKind::whereKnown;

@@ -32,11 +32,19 @@ struct QuantizeOptions : mlir::PassPipelineOptions<QuantizeOptions> {
   ListOption<std::string> precisions{
       *this, "precisions",
       llvm::cl::desc("Precisions of single weights, as NAME=TYPE")};
+  Option<std::string> statistics{
+      *this, "statistics",
+      llvm::cl::desc("Second moments of the inputs of linears, an .npz file"),
+      llvm::cl::init("")};
   Option<double> prune{
       *this, "prune",
       llvm::cl::desc("Part of the channels of the scans to remove"),
       llvm::cl::init(0)};
 };
+
+/// The first part of stage quantize, up to what each weight is to become.
+void populatePrecisionPipeline(mlir::OpPassManager &manager,
+                               const QuantizeOptions &options);
 
 /// quantize: weights of less bytes. Before streams are derived, so that every
 /// function gets the same ones.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include "Gptq.h"
 #include "ScaleSearch.h"
 #include "itera/Dialect/SSM/Evaluate.h"
 #include "itera/Dialect/SSM/SSM.h"
+#include "itera/Support/Npz.h"
 #include "itera/Transforms/Quantize/Passes.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Threading.h"
@@ -44,6 +46,15 @@ struct QuantizeWeights
       return signalPassFailure();
     }
     rule = *found;
+    moments.reset();
+    if (!statistics.empty()) {
+      llvm::Expected<NpzReader> file = NpzReader::open(statistics);
+      if (!file) {
+        getOperation().emitError(llvm::toString(file.takeError()));
+        return signalPassFailure();
+      }
+      moments = std::make_shared<NpzReader>(std::move(*file));
+    }
     SmallVector<ssm::WeightOp> weights;
     getOperation().walk([&](ssm::WeightOp weight) {
       if (weight->hasAttr(ssm::kPrecisionAttr))
@@ -58,13 +69,19 @@ struct QuantizeWeights
   FailureOr<StoredWeight> store(ssm::WeightOp weight,
                                 ssm::PrecisionAttr precision);
   StoredWeight storeIntegers(StringRef name, ArrayRef<float> values, int64_t n,
-                             int64_t k, ssm::PrecisionAttr precision);
+                             int64_t k, ssm::PrecisionAttr precision,
+                             const ErrorSpread *spread);
+  /// What calibration knows of the inputs of this weight's linears.
+  FailureOr<std::optional<ErrorSpread>> spreadOf(ssm::WeightOp weight,
+                                                 int64_t k);
   StoredWeight storeFloats(StringRef name, ArrayRef<float> values,
                            RankedTensorType type);
 
   /// One form for all that read a weight, in any function.
   llvm::DenseMap<std::pair<Attribute, Attribute>, StoredWeight> stored;
   ScaleRule rule = ScaleRule::mse;
+  /// Shared with copies of the pass.
+  std::shared_ptr<NpzReader> moments;
 };
 
 } // namespace
@@ -72,7 +89,8 @@ struct QuantizeWeights
 StoredWeight QuantizeWeights::storeIntegers(StringRef name,
                                             ArrayRef<float> values, int64_t n,
                                             int64_t k,
-                                            ssm::PrecisionAttr precision) {
+                                            ssm::PrecisionAttr precision,
+                                            const ErrorSpread *spread) {
   bool isFour = precision.getStorage().isInteger(4);
   int64_t group = precision.getGroup() ? precision.getGroup() : k;
   int64_t groups = llvm::divideCeilSigned(k, group);
@@ -85,7 +103,14 @@ StoredWeight QuantizeWeights::storeIntegers(StringRef name,
       ssm::ElementKind::BF16, scaleBytes);
   parallelFor(&getContext(), 0, n, [&](size_t row) {
     std::vector<double> rowScales(groups);
-    for (int64_t g = 0; g < groups; ++g) {
+    if (spread) {
+      std::vector<float> found(groups);
+      auto *to = reinterpret_cast<int8_t *>(integers) + row * k;
+      quantizeRow4(values.slice(row * k, k), *spread, group, {to, size_t(k)},
+                   found);
+      rowScales.assign(found.begin(), found.end());
+    }
+    for (int64_t g = 0; g < groups && !spread; ++g) {
       int64_t begin = row * k + g * group,
               size = std::min(group, k - g * group);
       ArrayRef<float> members = values.slice(begin, size);
@@ -101,6 +126,27 @@ StoredWeight QuantizeWeights::storeIntegers(StringRef name,
   return {ssm::toResourceAttribute(matrix, (name + (isFour ? ".i4" : ".i8")).str()),
           ssm::toResourceAttribute(scales, (name + ".scales").str()),
           {}};
+}
+
+FailureOr<std::optional<ErrorSpread>>
+QuantizeWeights::spreadOf(ssm::WeightOp weight, int64_t k) {
+  std::optional<ErrorSpread> spread;
+  if (!moments || !moments->contains(weight.getName()))
+    return spread;
+  llvm::Expected<NpyArray> array = moments->read(weight.getName());
+  if (!array)
+    return weight.emitError(llvm::toString(array.takeError()));
+  if (array->type != NpyType::Float32 ||
+      array->shape != std::vector<int64_t>{k, k})
+    return weight.emitError("expected statistics of shape ")
+           << k << "x" << k << " of float32 for '" << weight.getName()
+           << "', but got " << formatShape(array->shape);
+  std::vector<float> values(k * k);
+  std::memcpy(values.data(), array->data.data(), array->data.size());
+  if (!spread.emplace().compute(values, k))
+    return weight.emitError("the inputs of '")
+           << weight.getName() << "' were not finite in calibration";
+  return spread;
 }
 
 StoredWeight QuantizeWeights::storeFloats(StringRef name,
@@ -144,8 +190,15 @@ FailureOr<StoredWeight> QuantizeWeights::store(ssm::WeightOp weight,
            << (std::isnan(*bad) ? "NaN" : "infinite") << " at ["
            << (bad - values.begin()) / k << ", " << (bad - values.begin()) % k
            << "]";
-  if (isa<IntegerType>(precision.getStorage()))
-    return storeIntegers(weight.getName(), values, n, k, precision);
+  if (precision.getStorage().isInteger(4)) {
+    FailureOr<std::optional<ErrorSpread>> spread = spreadOf(weight, k);
+    if (failed(spread))
+      return failure();
+    return storeIntegers(weight.getName(), values, n, k, precision,
+                         *spread ? &**spread : nullptr);
+  }
+  if (precision.getStorage().isInteger(8))
+    return storeIntegers(weight.getName(), values, n, k, precision, nullptr);
   return storeFloats(weight.getName(), values, type);
 }
 

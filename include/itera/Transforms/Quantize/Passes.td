@@ -158,6 +158,11 @@ def QuantizeWeightsPass : Pass<"ssm-quantize-weights", "::mlir::ModuleOp"> {
     the group; integers are -8 to 7. `search=max` takes the largest weight,
     with its sign, to -8 instead, `search=absmax` to 7.
 
+    Where `statistics` has the second moments of a linear's inputs, the integers
+    are chosen one column after the other, each time spreading the error over
+    the columns to come so that the output changes least (GPTQ, Frantar et al.
+    2023); `ssm-tap-linears` gives what they are made of.
+
     A weight with a NaN or an infinity is refused. One whose values f16 cannot
     hold is stored as bf16.
 
@@ -175,11 +180,48 @@ def QuantizeWeightsPass : Pass<"ssm-quantize-weights", "::mlir::ModuleOp"> {
     ```
   }];
   let options = [
+    Option<"statistics", "statistics", "std::string", /*default=*/"\"\"",
+           "An .npz file with the second moments [K, K], sum of x x^T, of the "
+           "inputs of linears, by the names of their weights">,
     Option<"search", "search", "std::string", /*default=*/"\"mse\"",
            "How scales of 4 bits are found: mse, max or absmax">];
   let dependentDialects = ["::itera::ssm::SSMDialect"];
   let statistics = [
     Statistic<"quantized", "quantized", "Weights stored in less bits">];
+}
+
+def TapLinearsPass : Pass<"ssm-tap-linears", "::mlir::ModuleOp"> {
+  let summary = "Make the inputs of linears outputs of the model";
+  let description = [{
+    Adds the input x of each `ssm.linear` of `@forward` to its results, named
+    `x:` and the name of the weight (with `#2`, `#3`, ... for further linears of
+    the same weight); or, with `results`, the result y, named `y:`. Of a model
+    that is compiled so, a run over sample data gives what calibration needs.
+
+    ```mlir
+    func.func @forward(%x: tensor<4x2xf32>) -> (tensor<4x2xf32> {ssm.name = "out"}) {
+      %w = ssm.weight "w" dense_resource<w> : tensor<2x2xf32>
+      %a = arith.negf %x : tensor<4x2xf32>
+      %y = ssm.linear %a, %w : tensor<4x2xf32>, tensor<2x2xf32> -> tensor<4x2xf32>
+      return %y : tensor<4x2xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @forward(%x: tensor<4x2xf32>)
+        -> (tensor<4x2xf32> {ssm.name = "out"}, tensor<4x2xf32> {ssm.name = "x:w"}) {
+      %w = ssm.weight "w" dense_resource<w> : tensor<2x2xf32>
+      %a = arith.negf %x : tensor<4x2xf32>
+      %y = ssm.linear %a, %w : tensor<4x2xf32>, tensor<2x2xf32> -> tensor<4x2xf32>
+      return %y, %a : tensor<4x2xf32>, tensor<4x2xf32>
+    }
+    ```
+  }];
+  let options = [
+    ListOption<"weights", "weights", "std::string",
+               "Names of weights whose linears are meant; none: all">,
+    Option<"results", "results", "bool", /*default=*/"false",
+           "Their results instead of their inputs">];
 }
 
 #endif // ITERA_TRANSFORMS_QUANTIZE_PASSES_TD

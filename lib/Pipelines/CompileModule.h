@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// The second half of a compilation, for modules that are not read from a file.
+
+#ifndef ITERA_LIB_PIPELINES_COMPILEMODULE_H
+#define ITERA_LIB_PIPELINES_COMPILEMODULE_H
+
+#include "itera/Pipelines/Compile.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace itera {
+
+/// Runs the stages from `first` on and writes the output. `module` is used up.
+CompileStatus compileModule(mlir::ModuleOp module, Stage first,
+                            const CompileOptions &options,
+                            mlir::MLIRContext &context);
+
+} // namespace itera
+
+#endif // ITERA_LIB_PIPELINES_COMPILEMODULE_H
