@@ -37,10 +37,6 @@ func.func @sum(%x: tensor<10xf32>) -> tensor<10xf32> {
 
 // A transposed weight folds; a broadcast that takes more than four times the
 // weight's bytes does not, nor does an init.
-// With small-bytes what is small in the end does: 5,120 bytes here.
-// SMALL-LABEL: func.func @growth
-// SMALL-NOT: linalg.broadcast
-// SMALL: linalg.fill
 // CHECK-LABEL: func.func @growth
 // CHECK-DAG: ssm.weight "a.folded" {{.*}} : tensor<8x10xf32>
 // CHECK-DAG: %[[A:.*]] = ssm.weight "a" dense_resource<a>
@@ -58,6 +54,24 @@ func.func @growth(%x: tensor<16x10x8xf32>, %y: tensor<8x10xf32>)
   %zero = arith.constant 0.0 : f32
   %f = linalg.fill ins(%zero : f32) outs(%w : tensor<16x10x8xf32>) -> tensor<16x10x8xf32>
   return %c, %u, %f : tensor<16x10x8xf32>, tensor<8x10xf32>, tensor<16x10x8xf32>
+}
+
+// With small-bytes what is small in the end, 5,120 bytes here, is computed; what
+// is the same along a dimension is stored once.
+// CHECK-LABEL: func.func @repeated
+// CHECK: math.exp
+// SMALL-LABEL: func.func @repeated
+// SMALL: %[[ONCE:.*]] = ssm.weight {{.*}} : tensor<10x8xf32>
+// SMALL: %[[B:.*]] = linalg.broadcast ins(%[[ONCE]] : tensor<10x8xf32>) {{.*}} dimensions = [0]
+// SMALL-NOT: math.exp
+// SMALL: arith.addf %{{.*}}, %[[B]]
+func.func @repeated(%x: tensor<16x10x8xf32>) -> tensor<16x10x8xf32> {
+  %a = ssm.weight "a" dense_resource<a> : tensor<10x8xf32>
+  %w = tensor.empty() : tensor<16x10x8xf32>
+  %b = linalg.broadcast ins(%a : tensor<10x8xf32>) outs(%w : tensor<16x10x8xf32>) dimensions = [0]
+  %e = math.exp %b : tensor<16x10x8xf32>
+  %c = arith.addf %x, %e : tensor<16x10x8xf32>
+  return %c : tensor<16x10x8xf32>
 }
 
 // What a scan's body computes from constants moves out of it.

@@ -16,8 +16,9 @@ def FoldConstantsPass : Pass<"ssm-fold-constants", "::mlir::func::FuncOp"> {
 
     A weight itself is never folded. A result is left alone if it takes more
     than four times the bytes of the weights it is made of (a broadcast) and
-    more than `small-bytes`, or if it would take too long to compute. Linear in
-    the size of the function.
+    more than `small-bytes`, or if it would take too long to compute. What such
+    a small result repeats along a dimension is stored once and broadcast.
+    Linear in the size of the function.
 
     ```mlir
     func.func @f(%x: tensor<2x2xf32>) -> tensor<2x2xf32> {
@@ -40,7 +41,9 @@ def FoldConstantsPass : Pass<"ssm-fold-constants", "::mlir::func::FuncOp"> {
     Option<"smallBytes", "small-bytes", "int64_t", /*default=*/"0",
            "Results of so many bytes may be computed whatever they are made of">];
   let dependentDialects = ["::mlir::arith::ArithDialect",
-                           "::itera::ssm::SSMDialect"];
+                           "::itera::ssm::SSMDialect",
+                           "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
   let statistics = [
     Statistic<"numFolded", "folded", "Values replaced by constants">,
     Statistic<"numErased", "erased", "Dead ops dropped">];

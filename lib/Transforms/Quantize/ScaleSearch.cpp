@@ -67,16 +67,15 @@ float itera::findScale4(ArrayRef<float> weights, ScaleRule rule,
     return 0;
   if (rule == ScaleRule::absmax)
     return roundToBFloat16(highest / 7);
-  if (rule == ScaleRule::max) {
-    float largest = *std::max_element(
-        weights.begin(), weights.end(),
-        [](float a, float b) { return std::abs(a) < std::abs(b); });
-    return roundToBFloat16(largest / -8);
-  }
+  float largest = *std::max_element(
+      weights.begin(), weights.end(),
+      [](float a, float b) { return std::abs(a) < std::abs(b); });
+  float best = roundToBFloat16(largest / -8);
+  if (rule == ScaleRule::max)
+    return best;
   constexpr int kFactors = 51;
   constexpr float kLeast = 0.6f, kMost = 1.1f;
-  float best = 0;
-  double least = INFINITY;
+  double least = errorOf(weights, importance, best);
   for (int i = 0; i < kFactors; ++i) {
     float factor = kLeast + (kMost - kLeast) * i / (kFactors - 1);
     float magnitude = roundToBFloat16(highest / 7 * factor);

@@ -19,7 +19,8 @@ int8_t roundToInteger(float weight, float scale, int low, int high);
 enum class ScaleRule {
   absmax, ///< max |w| / 7
   max,    ///< the largest weight, with its sign, / -8
-  mse     ///< the least squared error of 51 factors of absmax, either sign
+  mse     ///< the least squared error: that of max, or of 51 factors of absmax
+          ///< with either sign
 };
 
 /// A bf16 scale for the `weights` of a group, to be stored as integers -8 to

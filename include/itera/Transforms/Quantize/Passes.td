@@ -153,10 +153,11 @@ def QuantizeWeightsPass : Pass<"ssm-quantize-weights", "::mlir::ModuleOp"> {
 
     Scales are bf16: they are rounded first and the weights then chosen for the
     rounded scale, so that this costs nothing. A scale of 8 bits is max |w| /
-    127. One of 4 bits is searched: of 51 candidates from 0.6 to 1.1 times
-    max |w| / 7, each with either sign, the one with the least squared error of
-    the group; integers are -8 to 7. `search=max` takes the largest weight,
-    with its sign, to -8 instead, `search=absmax` to 7.
+    127. One of 4 bits is searched: `search=max` takes the largest weight,
+    with its sign, to -8, `search=absmax` its magnitude to 7, and `search=mse`
+    the one with the least squared error of the group, of the first and of 51
+    from 0.6 to 1.1 times the second, each with either sign; integers are -8 to
+    7.
 
     Where `statistics` has the second moments of a linear's inputs, the integers
     are chosen one column after the other, each time spreading the error over
