@@ -109,6 +109,7 @@ CompileStatus Compilation::quantize(ModuleOp module) {
   QuantizeOptions quantize;
   quantize.bits = options.bits;
   quantize.group = options.group;
+  quantize.rotate = options.rotate;
   quantize.prune = options.prune;
   for (const std::string &precision : options.precisions)
     quantize.precisions.push_back(precision);

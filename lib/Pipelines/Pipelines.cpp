@@ -88,6 +88,9 @@ void itera::populatePrecisionPipeline(OpPassManager &manager,
   assign.group = options.group;
   assign.only.assign(options.precisions.begin(), options.precisions.end());
   manager.addPass(createAssignPrecisionPass(assign));
+  // Before statistics are taken: they are of what the linears will read.
+  if (options.rotate)
+    manager.addPass(createRotateWeightsPass());
 }
 
 void itera::populateQuantizePipeline(OpPassManager &manager,

@@ -60,6 +60,17 @@ def linear_packed():
 
 
 @case
+def hadamard():
+    for shape, block in [((6,), 2), ((3, 1, 24), 8), ((2, 5, 48), 16), ((3, 256), 256), ((2, 7), 1)]:
+        x = normal(*shape)
+        signs = [[(-1.0) ** bin(i & j).count("1") for j in range(block)] for i in range(block)]
+        blocks = x.astype(np.float64).reshape(*shape[:-1], -1, block)
+        y = (blocks @ np.array(signs) / block**0.5).reshape(shape)
+        yield (f"%y = ssm.hadamard %x block {block} : {{x}}", dict(x=x), dict(y=y),
+               (np.log2(block) + 2) * 2**-24 * 3 * block**0.5)
+
+
+@case
 def norm():
     for shape in [(1,), (2, 3), (2, 4, 33)]:
         x, s, b = normal(*shape), normal(shape[-1]), normal(shape[-1])

@@ -35,6 +35,15 @@ func.func @movement() -> (tensor<3x2xi64>, tensor<2xi64>, tensor<5xi64>, tensor<
   return %t, %s, %c, %g : tensor<3x2xi64>, tensor<2xi64>, tensor<5xi64>, tensor<2x2xi64>
 }
 
+// H4 has the rows ++++, +-+-, ++-- and +--+.
+// CHECK-LABEL: func.func @hadamard
+func.func @hadamard() -> tensor<2x4xf32> {
+  %x = arith.constant dense<[[1.0, 2.0, 3.0, 4.0], [0.0, 8.0, 0.0, 0.0]]> : tensor<2x4xf32>
+  // CHECK: dense<{{\[}}[5.000000e+00, -1.000000e+00, -2.000000e+00, 0.000000e+00], [4.000000e+00, -4.000000e+00, 4.000000e+00, -4.000000e+00]]>
+  %y = ssm.hadamard %x block 4 : tensor<2x4xf32>
+  return %y : tensor<2x4xf32>
+}
+
 // CHECK-LABEL: func.func @sums
 func.func @sums() -> (tensor<2xf32>, tensor<2x3xf32>, tensor<2x2xf32>) {
   %m = arith.constant dense<[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]> : tensor<2x3xf32>

@@ -70,6 +70,12 @@ struct Flags {
       cl::desc("Store this weight so, whatever --bits says; * stands for any "
                "characters of its name"),
       cl::value_desc("NAME=f32|f16|i8|i4"), cl::cat(category)};
+  cl::opt<bool> rotate{
+      "rotate",
+      cl::desc("With --bits=4 or 8: spread the outliers of recurrences over "
+               "all channels, by a Hadamard rotation, before their outputs are "
+               "rounded to int8; default: no"),
+      cl::init(false), cl::cat(category)};
   cl::opt<double> prune{
       "prune",
       cl::desc("The part of the channels of selective scans to remove, the "
@@ -267,6 +273,10 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
     return createStringError("%s: needs --opt-level=2",
                              flags.bits != 32 ? "--bits" : "--precision");
 
+  if (flags.rotate && flags.bits != 4 && flags.bits != 8)
+    return createStringError("--rotate: needs --bits=4 or 8, but got %u",
+                             flags.bits.getValue());
+
   if (flags.optLevel != 0 && flags.optLevel != 2)
     return createStringError("--opt-level=%u: expected 0 or 2",
                              flags.optLevel.getValue());
@@ -277,6 +287,7 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
         flags.prune.getValue());
 
   CompileOptions options;
+  options.rotate = flags.rotate;
   options.prune = flags.prune;
   options.input = flags.input;
   options.name = flags.name;
@@ -361,6 +372,8 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.flags = "--bits=" + utostr(flags.bits) +
                   " --opt-level=" + utostr(flags.optLevel) +
                   " --mcpu=" + options.target.cpu;
+  if (options.rotate)
+    options.flags += " --rotate";
   if (options.prune > 0)
     options.flags += formatv(" --prune={0}", options.prune).str();
   if (!options.taps.empty())

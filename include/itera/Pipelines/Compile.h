@@ -41,6 +41,8 @@ struct CompileOptions {
   std::string tokenizer;
   /// The most frames of the sample data that are used.
   uint64_t calibrationFrames = 32768;
+  /// Rotate what linears of integer weights read from recurrences.
+  bool rotate = false;
   /// Part of the channels of the scans to remove.
   double prune = 0;
   StreamKind stream = StreamKind::whereKnown;

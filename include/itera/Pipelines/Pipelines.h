@@ -36,6 +36,11 @@ struct QuantizeOptions : mlir::PassPipelineOptions<QuantizeOptions> {
       *this, "statistics",
       llvm::cl::desc("Second moments of the inputs of linears, an .npz file"),
       llvm::cl::init("")};
+  Option<bool> rotate{
+      *this, "rotate",
+      llvm::cl::desc("Rotate what linears of integer weights read from "
+                     "recurrences"),
+      llvm::cl::init(false)};
   Option<double> prune{
       *this, "prune",
       llvm::cl::desc("Part of the channels of the scans to remove"),

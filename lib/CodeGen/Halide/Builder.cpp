@@ -422,7 +422,7 @@ void KernelBuilder::build() {
   if (!llvm::hasSingleElement(function.getBody()))
     fail("expected a function of one block");
   if (!claimScan() && !claimRecurrence() && !claimQuantizedLinear() &&
-      !claimLinear())
+      !claimLinear() && !claimHadamard())
     buildPieces();
   buffers = inputBuffers;
   buffers.insert(buffers.end(), outputBuffers.begin(), outputBuffers.end());

@@ -186,6 +186,9 @@ private:
   void emitQuantizedBlocks(const QuantizedPlan &plan, const RoundedInput &input,
                            int firstBlock, int blocks, int rows);
 
+  // Hadamard.cpp
+  bool claimHadamard();
+
   // Scan.cpp
   bool claimScan();
   bool claimRecurrence();

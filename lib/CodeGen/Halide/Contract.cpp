@@ -115,9 +115,9 @@ Func KernelBuilder::buildProduct(Product product) {
 
 /// Everything that needs storage or a schedule of its own.
 static bool isAnchor(mlir::Operation *op) {
-  return mlir::isa<ssm::LinearOp, ssm::NormOp, ssm::SelectiveScanOp,
-                   ssm::LinearRecurrenceOp, ssm::CausalConv1dOp,
-                   mlir::linalg::SoftmaxOp, mlir::linalg::ReduceOp,
+  return mlir::isa<ssm::LinearOp, ssm::HadamardOp, ssm::NormOp,
+                   ssm::SelectiveScanOp, ssm::LinearRecurrenceOp,
+                   ssm::CausalConv1dOp, mlir::linalg::SoftmaxOp, mlir::linalg::ReduceOp,
                    mlir::linalg::ContractOp>(op);
 }
 

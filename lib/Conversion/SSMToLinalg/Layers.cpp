@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// ssm.linear, ssm.norm, ssm.embedding, ssm.moe.
+// ssm.linear, ssm.hadamard, ssm.norm, ssm.embedding, ssm.moe.
 
 #include "Activations.h"
 #include "Patterns.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace itera;
@@ -82,6 +83,56 @@ struct LowerLinear : OpRewritePattern<LinearOp> {
                       {AffineMap::get(loops, 0, x, w.getContext()), rows}, init,
                       1, multiplyAdd));
     return success();
+  }
+};
+
+/// A round of butterflies at a time, over [..., K / (2 * half), 2, half].
+struct LowerHadamard : OpRewritePattern<HadamardOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(HadamardOp op,
+                                PatternRewriter &rewriter) const override {
+    TensorWriter w(op, rewriter);
+    Value y = op.getX();
+    Type element = TensorWriter::element(y);
+    int64_t block = op.getBlock();
+    for (int64_t half = 1; half < block; half *= 2)
+      y = butterflies(w, y, half);
+    Value factor = w.scalar(element, 1 / std::sqrt(double(block)));
+    SmallVector<int64_t> all = range(TensorWriter::shape(y).size());
+    y = w.zip({y}, {all}, w.empty(TensorWriter::shape(y), element),
+              [&](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+                return arith::MulFOp::create(b, v[0], factor);
+              });
+    rewriter.replaceOp(op, y);
+    return success();
+  }
+
+  static Value butterflies(TensorWriter &w, Value x, int64_t half) {
+    Shape shape = TensorWriter::shape(x);
+    Type element = TensorWriter::element(x);
+    int64_t last = shape.size() - 1, pair = last + 1;
+    SmallVector<int64_t> split(shape.drop_back());
+    split.append({shape[last] / (2 * half), 2, half});
+    SmallVector<ReassociationIndices> groups;
+    for (int64_t dim = 0; dim < last; ++dim)
+      groups.push_back({dim});
+    groups.push_back({last, pair, last + 2});
+    Value pairs = tensor::ExpandShapeOp::create(
+        w, RankedTensorType::get(split, element), x, groups);
+    SmallVector<int64_t> others = range(split.size());
+    others.erase(others.begin() + pair);
+    Value sums = w.zip(
+        {w.slice(pairs, pair, w.index(0)), w.slice(pairs, pair, w.index(1))},
+        {others, others}, w.empty(split, element),
+        [&](TensorWriter &b, ValueRange v) -> Value {
+          Value isSum = arith::CmpIOp::create(
+              b, arith::CmpIPredicate::eq, linalg::IndexOp::create(b, pair),
+              b.index(0));
+          return arith::SelectOp::create(
+              b, isSum, arith::AddFOp::create(b, v[0], v[1]),
+              arith::SubFOp::create(b, v[0], v[1]));
+        });
+    return tensor::CollapseShapeOp::create(w, sums, groups);
   }
 };
 
@@ -236,6 +287,6 @@ struct LowerMoe : OpRewritePattern<MoeOp> {
 } // namespace
 
 void itera::populateLayerPatterns(RewritePatternSet &patterns) {
-  patterns.add<LowerEmbedding, LowerLinear, LowerMoe, LowerNorm>(
+  patterns.add<LowerEmbedding, LowerHadamard, LowerLinear, LowerMoe, LowerNorm>(
       patterns.getContext());
 }

@@ -282,11 +282,26 @@ static bool norm(Evaluation &e, NormOp op) {
   return finish(e, values);
 }
 
+static bool hadamard(Evaluation &e, HadamardOp op) {
+  std::vector<double> values = toDoubles(e.operands[0]);
+  size_t block = op.getBlock();
+  for (size_t half = 1; half < block; half *= 2)
+    for (size_t i = 0; i < values.size(); ++i)
+      if ((i & half) == 0) {
+        double a = values[i], b = values[i + half];
+        values[i] = a + b;
+        values[i + half] = a - b;
+      }
+  for (double &value : values)
+    value /= std::sqrt(double(block));
+  return finish(e, values);
+}
+
 bool ssm::detail::isReduction(Operation *op) {
   if (auto r = dyn_cast<linalg::ReduceOp>(op))
     return !getCombiner(r).empty();
   return isa<linalg::ContractOp, linalg::SoftmaxOp, CumsumOp, TopKOp, ConvOp,
-             NormOp>(op);
+             HadamardOp, NormOp>(op);
 }
 
 bool ssm::detail::evaluateReduction(Evaluation &e) {
@@ -308,6 +323,7 @@ bool ssm::detail::evaluateReduction(Evaluation &e) {
         return floats ? topK<double>(e, op) : topK<int64_t>(e, op);
       })
       .Case([&](ConvOp op) { return conv(e, op); })
+      .Case([&](HadamardOp op) { return hadamard(e, op); })
       .Case([&](NormOp op) { return norm(e, op); })
       .Default([](Operation *) { return false; });
 }

@@ -311,6 +311,19 @@ LogicalResult LinearOp::verify() {
   return getBias() ? expectShape(*this, "bias", getBias(), {n}) : success();
 }
 
+LogicalResult HadamardOp::verify() {
+  Shape x = shapeOf(getX());
+  int64_t block = getBlock();
+  // hadamard_c1
+  if (block < 1 || (block & (block - 1)) != 0)
+    return emitOpError("expected a block of a power of two, but got ") << block;
+  // hadamard_c2
+  if (x.empty() || x.back() % block != 0)
+    return emitOpError("expected a last dimension in blocks of ")
+           << block << ", but got " << getX().getType();
+  return success();
+}
+
 LogicalResult NormOp::verify() {
   Shape x = shapeOf(getX());
   if (x.empty())

@@ -35,6 +35,8 @@ static bool takesPrologue(Operation *anchor, OpOperand &use) {
            value == scan.getZ();
   if (isa<ssm::LinearRecurrenceOp>(anchor))
     return true; // reads each element once
+  if (isa<ssm::HadamardOp>(anchor))
+    return true; // a row at a time
   if (isa<linalg::ReduceOp>(anchor))
     return use.getOperandNumber() == 0;
   if (isa<ssm::LinearOp, ssm::NormOp, linalg::SoftmaxOp>(anchor))

@@ -73,7 +73,8 @@ bool itera::isKernelAnchor(Operation *op) {
       return map.isProjectedPermutation();
     });
   return isa<ssm::SelectiveScanOp, ssm::LinearRecurrenceOp,
-             ssm::CausalConv1dOp, ssm::NormOp, linalg::SoftmaxOp>(op);
+             ssm::CausalConv1dOp, ssm::HadamardOp, ssm::NormOp,
+             linalg::SoftmaxOp>(op);
 }
 
 bool itera::isKernelElementwise(Operation *op) {

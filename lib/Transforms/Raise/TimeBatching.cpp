@@ -84,7 +84,7 @@ bool itera::raise::canBatch(Operation *op,
       .Case([&](tensor::PadOp pad) {
         return pad->getNumOperands() == 1 && pad.getConstantPaddingValue();
       })
-      .Case<ssm::LinearOp, ssm::NormOp, ssm::EmbeddingOp>(
+      .Case<ssm::LinearOp, ssm::HadamardOp, ssm::NormOp, ssm::EmbeddingOp>(
           [&](auto) { return onlyFirst(); })
       .Case([&](ssm::GatherOp) { return !varies(0) || !varies(1); })
       .Default([](Operation *) { return false; });

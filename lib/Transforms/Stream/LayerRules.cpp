@@ -185,6 +185,7 @@ void itera::registerLayerRules(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, ssm::SSMDialect *) {
     ssm::LinearOp::attachInterface<RowWise<ssm::LinearOp>>(*context);
     ssm::NormOp::attachInterface<RowWise<ssm::NormOp>>(*context);
+    ssm::HadamardOp::attachInterface<RowWise<ssm::HadamardOp>>(*context);
     ssm::EmbeddingOp::attachInterface<RowWise<ssm::EmbeddingOp>>(*context);
     ssm::MoeOp::attachInterface<Moe>(*context);
     ssm::GatherOp::attachInterface<Gather>(*context);

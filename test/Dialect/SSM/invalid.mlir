@@ -297,6 +297,22 @@ func.func @linear_c7_group(%x: tensor<4x2xf32>, %w: tensor<3x2xi8>, %s: tensor<3
 
 // -----
 
+func.func @hadamard_c1(%x: tensor<4x24xf32>) {
+  // expected-error @below {{expected a block of a power of two, but got 12}}
+  %y = ssm.hadamard %x block 12 : tensor<4x24xf32>
+  return
+}
+
+// -----
+
+func.func @hadamard_c2(%x: tensor<4x24xf32>) {
+  // expected-error @below {{expected a last dimension in blocks of 16, but got 'tensor<4x24xf32>'}}
+  %y = ssm.hadamard %x block 16 : tensor<4x24xf32>
+  return
+}
+
+// -----
+
 func.func @norm_c1(%x: tensor<4x2xf32>, %s: tensor<4xf32>) {
   // expected-error @below {{expected scale of shape [2], but got 'tensor<4xf32>'}}
   %y = ssm.norm rms %x scale(%s : tensor<4xf32>) epsilon 1.0e-5 : tensor<4x2xf32>

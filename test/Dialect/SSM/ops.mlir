@@ -57,6 +57,8 @@ func.func @layers(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>, %b: tensor<16xf32>,
   // CHECK: ssm.moe %{{.*}} gelu
   %8 = ssm.moe %x, %sel, %g, %up, %down gelu
       : tensor<4x8xf32>, tensor<4x2xi64>, tensor<4x2xf32>, tensor<3x16x8xf32>, tensor<3x8x16xf32>
+  // CHECK: ssm.hadamard %{{.*}} block 4 : tensor<4x8xf32>
+  %9 = ssm.hadamard %x block 4 : tensor<4x8xf32>
   return
 }
 

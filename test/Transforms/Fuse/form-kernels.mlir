@@ -92,3 +92,23 @@ func.func @stays(%x: tensor<32xf32>, %i: tensor<4xi64>) -> (tensor<4x2xf32>, ten
   %y = ssm.linear %v, %w : tensor<4x8xf32>, tensor<2x8xf32> -> tensor<4x2xf32>
   return %y, %j : tensor<4x2xf32>, tensor<4xi64>
 }
+
+// -----
+
+// A rotation takes its gate, however long the sequence is; the linear of integers
+// after it has its own kernel.
+// CHECK-LABEL: func @rotation
+// CHECK: %[[R:.*]] = ssm.kernel @kernels::@hadamard_0(%arg0, %arg1)
+// CHECK: ssm.kernel @kernels::@linear_0(%[[R]], %arg2)
+func.func @rotation(%x: tensor<4096x8xf32>, %g: tensor<4096x8xf32>, %w: tensor<8x8xf32>) -> tensor<4096x8xf32> {
+  %s = ssm.silu %g : tensor<4096x8xf32>
+  %p = arith.mulf %x, %s : tensor<4096x8xf32>
+  %r = ssm.hadamard %p block 8 : tensor<4096x8xf32>
+  %y = ssm.linear %r, %w : tensor<4096x8xf32>, tensor<8x8xf32> -> tensor<4096x8xf32>
+  return %y : tensor<4096x8xf32>
+}
+// CHECK: func.func @hadamard_0
+// CHECK-NEXT: ssm.silu
+// CHECK-NEXT: arith.mulf
+// CHECK-NEXT: ssm.hadamard
+// CHECK-NEXT: return

@@ -149,3 +149,20 @@ func.func @no_rule(%x: tensor<6x4xf32>) -> tensor<6x2xf32> {
   } {sequence_dims = array<i64: 0>, stack_dims = array<i64: 0>} -> tensor<6x2xf32>
   return %y : tensor<6x2xf32>
 }
+
+// A rotation of what the state gives is one of all time steps.
+// CHECK-LABEL: func @rotation
+// CHECK: %[[R:.*]]:2 = ssm.scan init
+// CHECK-NOT: ssm.hadamard
+// CHECK: ssm.yield
+// CHECK: ssm.hadamard %[[R]]#1 block 4 : tensor<6x4xf32>
+func.func @rotation(%x: tensor<6x4xf32>, %h0: tensor<4xf32>) -> (tensor<6x4xf32>, tensor<4xf32>) {
+  %last, %out = ssm.scan init(%h0 : tensor<4xf32>) sequences(%x : tensor<6x4xf32>) length 6 {
+  ^bb0(%h: tensor<4xf32>, %xt: tensor<4xf32>):
+    %s = arith.addf %h, %xt : tensor<4xf32>
+    %n = math.tanh %s : tensor<4xf32>
+    %r = ssm.hadamard %n block 4 : tensor<4xf32>
+    ssm.yield %n, %r : tensor<4xf32>, tensor<4xf32>
+  } {sequence_dims = array<i64: 0>, stack_dims = array<i64: 0>} -> tensor<4xf32>, tensor<6x4xf32>
+  return %out, %last : tensor<6x4xf32>, tensor<4xf32>
+}

@@ -32,6 +32,14 @@ func.func @forward(%x: tensor<8xf32> {ssm.name = "x"}) -> (tensor<8xf32> {ssm.na
 
 // -----
 
+// CHECK: remark: {{.*}}the model cannot stream: node 'ssm.hadamard' (ssm.hadamard) mixes all time steps by its weights
+func.func @forward(%x: tensor<8xf32> {ssm.name = "x"}) -> (tensor<8xf32> {ssm.name = "y"}) {
+  %y = ssm.hadamard %x block 4 : tensor<8xf32>
+  return %y : tensor<8xf32>
+}
+
+// -----
+
 // CHECK: remark: {{.*}}the model cannot stream: node '/NonZero' (ssm.nonzero) has no rule for streaming
 func.func @forward(%x: tensor<8xi1> {ssm.name = "x"}) -> (tensor<1x8xi64> {ssm.name = "y"}) {
   %y, %n = ssm.nonzero %x : tensor<8xi1> -> tensor<1x8xi64>, tensor<i64> loc("/NonZero")

@@ -151,6 +151,40 @@ def SSM_LinearOp : SSM_Op<"linear", [Pure, AttrSizedOperandSegments]> {
   let hasVerifier = 1;
 }
 
+def SSM_HadamardOp : SSM_Op<"hadamard", [Pure, SameOperandsAndResultType]> {
+  let summary = "Rotation of blocks of the last dimension by a Hadamard matrix";
+  let description = [{
+    y[..., b*B + i] = sum_j H[i, j] * x[..., b*B + j] / sqrt(B), B the `block`
+    and H its Sylvester matrix, H[i, j] = (-1)^popcount(i & j). H / sqrt(B) is
+    symmetric, orthogonal and its own inverse: x W^T = hadamard(x) V^T where
+    the rows of V are those of W, rotated too. A single large element of x
+    becomes B equal ones that are smaller by sqrt(B), so that int8 rounds the
+    others less (Ashkboos et al. 2024, QuaRot; for state space models Chiang
+    et al. 2024, Quamba).
+
+    **Arithmetic.** The butterflies of the fast transform, (a, b) to
+    (a + b, a - b), for elements whose places in the block differ in bit 0,
+    then in bit 1, and so on; then one product with the f32 nearest to
+    1 / sqrt(B). Each step rounds once, so that the result is the same for any
+    number of rows of x.
+
+    Constraints:
+    * (hadamard_c1) block is a power of two.
+    * (hadamard_c2) block divides the last dimension.
+
+    ```mlir
+    func.func @hadamard(%x: tensor<1x4x24xf32>) -> tensor<1x4x24xf32> {
+      %y = ssm.hadamard %x block 8 : tensor<1x4x24xf32>
+      return %y : tensor<1x4x24xf32>
+    }
+    ```
+  }];
+  let arguments = (ins SSM_FloatTensor:$x, I64Attr:$block);
+  let results = (outs SSM_FloatTensor:$y);
+  let assemblyFormat = "$x `block` $block attr-dict `:` type($x)";
+  let hasVerifier = 1;
+}
+
 def SSM_NormOp : SSM_Op<"norm", [
     Pure, AttrSizedOperandSegments, AllTypesMatch<["x", "y"]>]> {
   let summary = "Layer norm or RMS norm over the last dimension";

@@ -144,6 +144,47 @@ def AssignPrecisionPass : Pass<"ssm-assign-precision", "::mlir::ModuleOp"> {
                "Precisions of single weights, as NAME=TYPE">];
 }
 
+def RotateWeightsPass : Pass<"ssm-rotate-weights", "::mlir::ModuleOp"> {
+  let summary = "Spread outliers of what integer weights are multiplied with";
+  let description = [{
+    Puts an `ssm.hadamard` before each `ssm.linear` that reads the output of a
+    recurrence (or, with `which=all`, before each one) and whose weight is to be
+    stored in integers, and rotates the rows of the weight by the same matrix R.
+    R is symmetric and its own inverse, so x W^T = (x R) (W R)^T, up to
+    rounding; but x R has no channels that are much larger than the others, and
+    int8 loses less of it (Ashkboos et al. 2024, QuaRot; Chiang et al. 2024,
+    Quamba).
+
+    R has blocks of the largest power of two that divides the row, at most
+    `block`. The weight is rotated in double and rounded to f32 once. It must
+    have no other use; otherwise a remark says that it is left alone, as is one
+    with rows of an odd length.
+
+    Runs between ssm-assign-precision and ssm-quantize-weights.
+
+    ```text
+    %w = ssm.weight "w" dense_resource<w>
+      {ssm.precision = #ssm.precision<storage = i8, input = token>} : tensor<16x48xf32>
+    %z = ssm.linear %y, %w : tensor<4x48xf32>, tensor<16x48xf32> -> tensor<4x16xf32>
+    ```
+    becomes
+    ```text
+    %w = ssm.weight "w" dense_resource<w.rotated>
+      {ssm.precision = #ssm.precision<storage = i8, input = token>} : tensor<16x48xf32>
+    %r = ssm.hadamard %y block 16 : tensor<4x48xf32>
+    %z = ssm.linear %r, %w : tensor<4x48xf32>, tensor<16x48xf32> -> tensor<4x16xf32>
+    ```
+  }];
+  let options = [
+    Option<"which", "which", "std::string", /*default=*/"\"recurrence\"",
+           "Which linears: recurrence (those that read one) or all">,
+    Option<"block", "block", "int64_t", /*default=*/"512",
+           "The largest block of a rotation, a power of two">];
+  let dependentDialects = ["::itera::ssm::SSMDialect"];
+  let statistics = [
+    Statistic<"rotated", "rotated", "Weights that are rotated">];
+}
+
 def QuantizeWeightsPass : Pass<"ssm-quantize-weights", "::mlir::ModuleOp"> {
   let summary = "Store weights in the precision that they were assigned";
   let description = [{
