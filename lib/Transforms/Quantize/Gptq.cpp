@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 using namespace itera;
 using llvm::ArrayRef;
@@ -58,7 +59,7 @@ static std::vector<double> invert(const std::vector<double> &l, int64_t n) {
   return result;
 }
 
-bool ErrorSpread::compute(ArrayRef<float> moments, int64_t k) {
+bool InputMoments::compute(ArrayRef<float> moments, int64_t k) {
   size = k;
   double mean = 0;
   for (int64_t i = 0; i < k; ++i)
@@ -67,53 +68,160 @@ bool ErrorSpread::compute(ArrayRef<float> moments, int64_t k) {
     return false;
   if (mean <= 0)
     mean = 1; // nothing was ever seen: all columns alike
-  diagonal.resize(k);
-  for (int64_t i = 0; i < k; ++i)
-    diagonal[i] = moments[i * k + i] / mean;
+  order.resize(k);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return moments[a * k + a] > moments[b * k + b];
+  });
   // Damping makes up for what the data has not shown; more of it where the
   // matrix is still singular.
   for (double damping = 0.01; damping < 100; damping *= 10) {
-    std::vector<double> a(moments.begin(), moments.end());
+    damped.assign(moments.begin(), moments.end());
     for (int64_t i = 0; i < k; ++i)
-      a[i * k + i] += damping * mean;
+      damped[i * k + i] += damping * mean;
+    std::vector<double> a(k * k);
+    for (int64_t i = 0; i < k; ++i)
+      for (int64_t j = 0; j < k; ++j)
+        a[i * k + j] = damped[order[i] * k + order[j]];
     if (!factorize(a, k))
       continue;
     std::vector<double> inverse = invert(a, k);
     // The upper factor U of A^-1 = U^T U is the transpose of its lower one.
     if (!factorize(inverse, k))
       continue;
-    factor.assign(k * k, 0.0);
+    spread.assign(k * k, 0.0);
     for (int64_t i = 0; i < k; ++i)
       for (int64_t j = i; j < k; ++j)
-        factor[i * k + j] = inverse[j * k + i];
+        spread[i * k + j] = inverse[j * k + i];
     return true;
   }
   return false;
 }
 
-void itera::quantizeRow4(ArrayRef<float> weights, const ErrorSpread &spread,
-                         int64_t group, MutableArrayRef<int8_t> integers,
-                         MutableArrayRef<float> scales) {
-  int64_t k = weights.size();
-  std::vector<double> left(weights.begin(), weights.end());
-  std::vector<float> members, importance;
-  for (int64_t begin = 0; begin < k; begin += group) {
-    int64_t end = std::min(begin + group, k);
-    members.assign(left.begin() + begin, left.begin() + end);
-    // An error in column j costs as much as what cannot be compensated of it.
-    importance.clear();
-    for (int64_t j = begin; j < end; ++j)
-      importance.push_back(1 / (spread.at(j, j) * spread.at(j, j)));
+namespace {
+
+/// One row on its way to integers.
+class RowQuantizer {
+public:
+  RowQuantizer(ArrayRef<float> weights, const InputMoments &moments,
+               int64_t group, MutableArrayRef<int8_t> integers,
+               MutableArrayRef<float> scales)
+      : weights(weights), moments(moments), size(weights.size()), group(group),
+        integers(integers), scales(scales), gradient(size) {}
+
+  void searchScales();
+  void roundInOrder();
+  /// Then, from what is there already, as long as the error shrinks:
+  void computeGradient();
+  void refitScales();
+  void moveIntegers();
+
+private:
+  /// W'[column] has grown by `change`.
+  void update(int64_t column, double change) {
+    const double *row = moments.row(column);
+    for (int64_t j = 0; j < size; ++j)
+      gradient[j] -= change * row[j];
+  }
+
+  ArrayRef<float> weights;
+  const InputMoments &moments;
+  int64_t size, group;
+  MutableArrayRef<int8_t> integers;
+  MutableArrayRef<float> scales;
+  std::vector<double> gradient; // H (W - W'), half of the negative gradient
+};
+
+} // namespace
+
+/// An error of a weight costs as much as its input is large.
+void RowQuantizer::searchScales() {
+  for (int64_t begin = 0; begin < size; begin += group) {
+    int64_t count = std::min(group, size - begin);
+    std::vector<float> importance;
+    for (int64_t j = begin; j < begin + count; ++j)
+      importance.push_back(moments.row(j)[j]);
     float highest = *std::max_element(importance.begin(), importance.end());
     for (float &value : importance)
       value /= highest;
-    float scale = findScale4(members, ScaleRule::mse, importance);
-    scales[begin / group] = scale;
-    for (int64_t j = begin; j < end; ++j) {
-      integers[j] = roundToInteger(left[j], scale, -8, 7);
-      double error = (left[j] - double(integers[j]) * scale) / spread.at(j, j);
-      for (int64_t c = j + 1; c < k; ++c)
-        left[c] -= error * spread.at(j, c);
+    scales[begin / group] =
+        findScale4(weights.slice(begin, count), ScaleRule::mse, importance);
+  }
+}
+
+/// Largest inputs first; each error is made up for in what is not yet rounded.
+void RowQuantizer::roundInOrder() {
+  ArrayRef<int64_t> order = moments.getOrder();
+  std::vector<double> left(size);
+  for (int64_t i = 0; i < size; ++i)
+    left[i] = weights[order[i]];
+  for (int64_t i = 0; i < size; ++i) {
+    int64_t column = order[i];
+    float scale = scales[column / group];
+    const double *row = moments.spreadRow(i);
+    integers[column] = roundToInteger(left[i], scale, -8, 7);
+    double error = (left[i] - double(integers[column]) * scale) / row[i];
+    for (int64_t c = i + 1; c < size; ++c)
+      left[c] -= error * row[c];
+  }
+}
+
+void RowQuantizer::computeGradient() {
+  std::fill(gradient.begin(), gradient.end(), 0.0);
+  for (int64_t j = 0; j < size; ++j)
+    update(j, double(integers[j]) * scales[j / group] - weights[j]);
+}
+
+/// The best scale of each group for its integers, least squares.
+void RowQuantizer::refitScales() {
+  for (int64_t begin = 0; begin < size; begin += group) {
+    int64_t end = std::min(begin + group, size);
+    double slope = 0, curvature = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      slope += integers[i] * gradient[i];
+      double sum = 0;
+      for (int64_t j = begin; j < end; ++j)
+        sum += moments.row(i)[j] * integers[j];
+      curvature += integers[i] * sum;
     }
+    if (!(curvature > 0))
+      continue;
+    float &scale = scales[begin / group];
+    float better = roundToBFloat16(float(scale + slope / curvature));
+    double change = double(better) - scale;
+    if (!(change * change * curvature - 2 * change * slope < 0))
+      continue;
+    for (int64_t i = begin; i < end; ++i)
+      if (integers[i])
+        update(i, change * integers[i]);
+    scale = better;
+  }
+}
+
+/// The best integer of each column, all others as they are.
+void RowQuantizer::moveIntegers() {
+  for (int64_t column : moments.getOrder()) {
+    float scale = scales[column / group];
+    double best = double(integers[column]) * scale +
+                  gradient[column] / moments.row(column)[column];
+    int8_t integer = roundToInteger(float(best), scale, -8, 7);
+    if (integer == integers[column])
+      continue;
+    update(column, double(integer - integers[column]) * scale);
+    integers[column] = integer;
+  }
+}
+
+void itera::quantizeRow4(ArrayRef<float> weights, const InputMoments &moments,
+                         int64_t group, MutableArrayRef<int8_t> integers,
+                         MutableArrayRef<float> scales) {
+  RowQuantizer row(weights, moments, group, integers, scales);
+  row.searchScales();
+  row.roundInOrder();
+  row.computeGradient();
+  constexpr int kSweeps = 3;
+  for (int sweep = 0; sweep < kSweeps; ++sweep) {
+    row.refitScales();
+    row.moveIntegers();
   }
 }

@@ -10,31 +10,33 @@
 
 namespace itera {
 
-/// For each j, with what the rounding error of column j is compensated in the
-/// columns after it: row j of the upper Cholesky factor of the inverse of the
-/// damped second moments H of the input.
-class ErrorSpread {
+/// The second moments H = sum of x x^T of a linear's input, with a hundredth of
+/// the mean of its diagonal added to it, and what follows from them.
+class InputMoments {
 public:
-  /// H = sum of x x^T, [K, K] row-major. False if it is not finite.
+  /// `moments` is H, [K, K] row-major. False if it is not finite.
   bool compute(llvm::ArrayRef<float> moments, int64_t k);
 
-  double at(int64_t j, int64_t column) const { return factor[j * size + column]; }
-  int64_t getSize() const { return size; }
-  /// The mean square of input feature j, relative to the mean of all.
-  float importance(int64_t j) const { return diagonal[j]; }
+  /// Row j of H.
+  const double *row(int64_t j) const { return &damped[j * size]; }
+  /// The columns by their mean square, largest first.
+  llvm::ArrayRef<int64_t> getOrder() const { return order; }
+  /// Of the i-th column in this order: how its error is made up for in those
+  /// after it, row i of the upper Cholesky factor of the inverse of H.
+  const double *spreadRow(int64_t i) const { return &spread[i * size]; }
 
 private:
   int64_t size = 0;
-  std::vector<double> factor;
-  std::vector<float> diagonal;
+  std::vector<double> damped, spread;
+  std::vector<int64_t> order;
 };
 
 /// One row of W, [K], as integers -8 to 7 and one bf16 scale per group of
-/// `group` columns, so that |(W - W') x|^2 is small over the inputs that H was
-/// made of (Frantar et al. 2023, GPTQ, in the order of the columns). A group's
-/// scale is searched when its first column is reached, for the weights as the
-/// errors before have left them.
-void quantizeRow4(llvm::ArrayRef<float> weights, const ErrorSpread &spread,
+/// `group` columns, so that (W - W') H (W - W')^T is small. Scales are searched
+/// for the error weighed by the diagonal of H; integers are chosen column by
+/// column (Frantar et al. 2023, GPTQ, largest columns first); then scales and
+/// integers are improved in turns, each for the others as they are.
+void quantizeRow4(llvm::ArrayRef<float> weights, const InputMoments &moments,
                   int64_t group, llvm::MutableArrayRef<int8_t> integers,
                   llvm::MutableArrayRef<float> scales);
 

@@ -70,9 +70,9 @@ struct QuantizeWeights
                                 ssm::PrecisionAttr precision);
   StoredWeight storeIntegers(StringRef name, ArrayRef<float> values, int64_t n,
                              int64_t k, ssm::PrecisionAttr precision,
-                             const ErrorSpread *spread);
+                             const InputMoments *spread);
   /// What calibration knows of the inputs of this weight's linears.
-  FailureOr<std::optional<ErrorSpread>> spreadOf(ssm::WeightOp weight,
+  FailureOr<std::optional<InputMoments>> momentsOf(ssm::WeightOp weight,
                                                  int64_t k);
   StoredWeight storeFloats(StringRef name, ArrayRef<float> values,
                            RankedTensorType type);
@@ -90,7 +90,7 @@ StoredWeight QuantizeWeights::storeIntegers(StringRef name,
                                             ArrayRef<float> values, int64_t n,
                                             int64_t k,
                                             ssm::PrecisionAttr precision,
-                                            const ErrorSpread *spread) {
+                                            const InputMoments *spread) {
   bool isFour = precision.getStorage().isInteger(4);
   int64_t group = precision.getGroup() ? precision.getGroup() : k;
   int64_t groups = llvm::divideCeilSigned(k, group);
@@ -128,9 +128,9 @@ StoredWeight QuantizeWeights::storeIntegers(StringRef name,
           {}};
 }
 
-FailureOr<std::optional<ErrorSpread>>
-QuantizeWeights::spreadOf(ssm::WeightOp weight, int64_t k) {
-  std::optional<ErrorSpread> spread;
+FailureOr<std::optional<InputMoments>>
+QuantizeWeights::momentsOf(ssm::WeightOp weight, int64_t k) {
+  std::optional<InputMoments> spread;
   if (!moments || !moments->contains(weight.getName()))
     return spread;
   llvm::Expected<NpyArray> array = moments->read(weight.getName());
@@ -191,7 +191,7 @@ FailureOr<StoredWeight> QuantizeWeights::store(ssm::WeightOp weight,
            << (bad - values.begin()) / k << ", " << (bad - values.begin()) % k
            << "]";
   if (precision.getStorage().isInteger(4)) {
-    FailureOr<std::optional<ErrorSpread>> spread = spreadOf(weight, k);
+    FailureOr<std::optional<InputMoments>> spread = momentsOf(weight, k);
     if (failed(spread))
       return failure();
     return storeIntegers(weight.getName(), values, n, k, precision,

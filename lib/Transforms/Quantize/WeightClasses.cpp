@@ -69,7 +69,7 @@ static bool comesFromRecurrence(Value value) {
     Operation *op = stack.pop_back_val();
     if (isRecurrence(op))
       return true;
-    if (isa<ssm::LinearOp, ssm::NormOp, ssm::MoeOp, ssm::EmbeddingOp,
+    if (isa<ssm::LinearOp, ssm::MoeOp, ssm::EmbeddingOp,
             ssm::WeightOp, linalg::ContractOp>(op))
       continue;
     llvm::for_each(op->getOperands(), push);
