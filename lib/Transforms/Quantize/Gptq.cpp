@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 using namespace itera;
 using llvm::ArrayRef;
@@ -68,21 +67,13 @@ bool InputMoments::compute(ArrayRef<float> moments, int64_t k) {
     return false;
   if (mean <= 0)
     mean = 1; // nothing was ever seen: all columns alike
-  order.resize(k);
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return moments[a * k + a] > moments[b * k + b];
-  });
   // Damping makes up for what the data has not shown; more of it where the
   // matrix is still singular.
   for (double damping = 0.01; damping < 100; damping *= 10) {
     damped.assign(moments.begin(), moments.end());
     for (int64_t i = 0; i < k; ++i)
       damped[i * k + i] += damping * mean;
-    std::vector<double> a(k * k);
-    for (int64_t i = 0; i < k; ++i)
-      for (int64_t j = 0; j < k; ++j)
-        a[i * k + j] = damped[order[i] * k + order[j]];
+    std::vector<double> a = damped;
     if (!factorize(a, k))
       continue;
     std::vector<double> inverse = invert(a, k);
@@ -109,7 +100,7 @@ public:
       : weights(weights), moments(moments), size(weights.size()), group(group),
         integers(integers), scales(scales), gradient(size) {}
 
-  void searchScales();
+  /// Each error is made up for in what is not yet rounded.
   void roundInOrder();
   /// Then, from what is there already, as long as the error shrinks:
   void computeGradient();
@@ -134,35 +125,30 @@ private:
 
 } // namespace
 
-/// An error of a weight costs as much as its input is large.
-void RowQuantizer::searchScales() {
+void RowQuantizer::roundInOrder() {
+  std::vector<double> left(weights.begin(), weights.end());
+  std::vector<float> members, importance;
   for (int64_t begin = 0; begin < size; begin += group) {
-    int64_t count = std::min(group, size - begin);
-    std::vector<float> importance;
-    for (int64_t j = begin; j < begin + count; ++j)
-      importance.push_back(moments.row(j)[j]);
+    int64_t end = std::min(begin + group, size);
+    members.assign(left.begin() + begin, left.begin() + end);
+    // An error costs as much as what cannot be made up for of it.
+    importance.clear();
+    for (int64_t j = begin; j < end; ++j) {
+      double own = moments.spreadRow(j)[j];
+      importance.push_back(1 / (own * own));
+    }
     float highest = *std::max_element(importance.begin(), importance.end());
     for (float &value : importance)
       value /= highest;
-    scales[begin / group] =
-        findScale4(weights.slice(begin, count), ScaleRule::mse, importance);
-  }
-}
-
-/// Largest inputs first; each error is made up for in what is not yet rounded.
-void RowQuantizer::roundInOrder() {
-  ArrayRef<int64_t> order = moments.getOrder();
-  std::vector<double> left(size);
-  for (int64_t i = 0; i < size; ++i)
-    left[i] = weights[order[i]];
-  for (int64_t i = 0; i < size; ++i) {
-    int64_t column = order[i];
-    float scale = scales[column / group];
-    const double *row = moments.spreadRow(i);
-    integers[column] = roundToInteger(left[i], scale, -8, 7);
-    double error = (left[i] - double(integers[column]) * scale) / row[i];
-    for (int64_t c = i + 1; c < size; ++c)
-      left[c] -= error * row[c];
+    float scale = findScale4(members, ScaleRule::mse, importance);
+    scales[begin / group] = scale;
+    for (int64_t j = begin; j < end; ++j) {
+      const double *row = moments.spreadRow(j);
+      integers[j] = roundToInteger(left[j], scale, -8, 7);
+      double error = (left[j] - double(integers[j]) * scale) / row[j];
+      for (int64_t c = j + 1; c < size; ++c)
+        left[c] -= error * row[c];
+    }
   }
 }
 
@@ -200,7 +186,7 @@ void RowQuantizer::refitScales() {
 
 /// The best integer of each column, all others as they are.
 void RowQuantizer::moveIntegers() {
-  for (int64_t column : moments.getOrder()) {
+  for (int64_t column = 0; column < size; ++column) {
     float scale = scales[column / group];
     double best = double(integers[column]) * scale +
                   gradient[column] / moments.row(column)[column];
@@ -216,7 +202,6 @@ void itera::quantizeRow4(ArrayRef<float> weights, const InputMoments &moments,
                          int64_t group, MutableArrayRef<int8_t> integers,
                          MutableArrayRef<float> scales) {
   RowQuantizer row(weights, moments, group, integers, scales);
-  row.searchScales();
   row.roundInOrder();
   row.computeGradient();
   constexpr int kSweeps = 3;

@@ -19,23 +19,21 @@ public:
 
   /// Row j of H.
   const double *row(int64_t j) const { return &damped[j * size]; }
-  /// The columns by their mean square, largest first.
-  llvm::ArrayRef<int64_t> getOrder() const { return order; }
-  /// Of the i-th column in this order: how its error is made up for in those
-  /// after it, row i of the upper Cholesky factor of the inverse of H.
-  const double *spreadRow(int64_t i) const { return &spread[i * size]; }
+  /// How an error in column j is made up for in those after it: row j of the
+  /// upper Cholesky factor of the inverse of H.
+  const double *spreadRow(int64_t j) const { return &spread[j * size]; }
 
 private:
   int64_t size = 0;
   std::vector<double> damped, spread;
-  std::vector<int64_t> order;
 };
 
 /// One row of W, [K], as integers -8 to 7 and one bf16 scale per group of
-/// `group` columns, so that (W - W') H (W - W')^T is small. Scales are searched
-/// for the error weighed by the diagonal of H; integers are chosen column by
-/// column (Frantar et al. 2023, GPTQ, largest columns first); then scales and
-/// integers are improved in turns, each for the others as they are.
+/// `group` columns, so that (W - W') H (W - W')^T is small. Column by column an
+/// integer is chosen and its error made up for in the columns after it (Frantar
+/// et al. 2023, GPTQ); a group's scale is searched when its first column is
+/// reached. Then scales and integers are improved in turns, each for the others
+/// as they are.
 void quantizeRow4(llvm::ArrayRef<float> weights, const InputMoments &moments,
                   int64_t group, llvm::MutableArrayRef<int8_t> integers,
                   llvm::MutableArrayRef<float> scales);
