@@ -9,3 +9,4 @@ build=${1:-build}
 .venv/bin/cmake --build "$build" --target machine-limits stream-bench >&2
 .venv/bin/python bench/forward.py "$build"
 .venv/bin/python bench/stream.py "$build"
+.venv/bin/python bench/quantize.py "$build"
