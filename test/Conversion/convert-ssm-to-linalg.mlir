@@ -53,3 +53,23 @@ func.func @weight_and_softmax() -> tensor<2xf32> {
   %y = linalg.softmax dimension(0) ins(%w : tensor<2xf32>) outs(%e : tensor<2xf32>) -> tensor<2xf32>
   return %y : tensor<2xf32>
 }
+
+// A product of narrow integers is summed in a register; one of wider ones is
+// left to its own lowering.
+// CHECK-LABEL: func @integer_products
+func.func @integer_products(%a: tensor<2x5xi16>, %b: tensor<3x5xi8>, %c: tensor<3x5xi32>, %d: tensor<2x5xi32>) -> (tensor<2x3xi32>, tensor<2x3xi32>) {
+  %zero = arith.constant dense<0> : tensor<2x3xi32>
+  // CHECK: scf.for {{.*}} iter_args(%[[S:.*]] = %{{.*}}) -> (i32)
+  // CHECK: %[[L:.*]] = tensor.extract %arg0
+  // CHECK: %[[LW:.*]] = arith.extsi %[[L]] : i16 to i32
+  // CHECK: %[[R:.*]] = tensor.extract %arg1
+  // CHECK: %[[RW:.*]] = arith.extsi %[[R]] : i8 to i32
+  // CHECK: %[[P:.*]] = arith.muli %[[LW]], %[[RW]]
+  // CHECK: arith.addi %[[S]], %[[P]]
+  %y = linalg.contract indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>]
+    ins(%a, %b : tensor<2x5xi16>, tensor<3x5xi8>) outs(%zero : tensor<2x3xi32>) -> tensor<2x3xi32>
+  // CHECK: linalg.contract {{.*}} ins(%arg3, %arg2
+  %z = linalg.contract indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>]
+    ins(%d, %c : tensor<2x5xi32>, tensor<3x5xi32>) outs(%zero : tensor<2x3xi32>) -> tensor<2x3xi32>
+  return %y, %z : tensor<2x3xi32>, tensor<2x3xi32>
+}

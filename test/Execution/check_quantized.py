@@ -342,6 +342,24 @@ def matmul_integer():
     yield run(np.full((1, 4096), 255, np.uint8), np.full((4096, 2), -128, np.int8), np.uint8(0), np.int8(127), "b", "4096xi8")
 
 
+@case
+def conv_integer():
+    for kind, groups, taps, channels in [(np.int8, 6, 4, 6), (np.uint8, 1, 3, 100), (np.int8, 2, 5, 8)]:
+        low = -128 if kind == np.int8 else 0
+        w = integers(low, low + 255, channels, channels // groups, taps).astype(kind)
+        wz = integers(low, low + 255, channels).astype(kind) if groups == 1 else kind(low + 200)
+        x, xz = integers(0, 255, 1, channels, 12).astype(np.uint8), np.uint8(77)
+        made = model([node("ConvInteger", "x,w,xz,wz", "y", group=groups, pads=[taps - 1, 0])], [info("x", x.shape, U8)],
+                     [info("y", x.shape, I32)], w=w, xz=xz, wz=wz)
+        padded = np.pad(x.astype(np.int64) - xz, ((0, 0), (0, 0), (taps - 1, 0)))
+        less = w.astype(np.int64) - (wz.astype(np.int64)[:, None, None] if groups == 1 else int(wz))
+        y, each = np.zeros(x.shape, np.int64), channels // groups
+        for c in range(channels):
+            for t in range(12):
+                y[0, c, t] = (padded[0, c // each * each:(c // each + 1) * each, t:t + taps] * less[c]).sum()
+        yield made, dict(x=x), dict(y=y), 0, "ssm.conv" if groups < channels else "ssm.causal_conv1d"
+
+
 def check(made, values, expected, atol, stored, tools, folder):
     compiler, runner, flags = tools
     path, library, given, result = (os.path.join(folder, f) for f in ("m.onnx", "m.so", "in.npz", "out.npz"))

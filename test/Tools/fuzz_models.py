@@ -168,13 +168,19 @@ def quantized():
     return model(
         [node("QuantizeLinear", "x,scale,zero", "q"), node("DequantizeLinear", "packed,scales,zeros", "w", axis=1),
          node("DequantizeLinear", "q,scale,zero", "x1"), node("MatMul", "x1,w", "y"),
-         helper.make_node("MatMulNBits", ["wide", "nibbles", "three"], ["n"], domain="com.microsoft", K=32, N=3, bits=4,
-                          block_size=32),
+         helper.make_node("MatMulNBits", ["wide", "nibbles", "three", "bytes"], ["n"], domain="com.microsoft", K=32, N=3,
+                          bits=4, block_size=32),
+         helper.make_node("GatherBlockQuantized", ["table", "ids", "three_rows", "bytes"], ["t"], domain="com.microsoft",
+                          bits=4, block_size=32),
+         node("DynamicQuantizeLinear", "x", "dq,ds,dz"), node("MatMulInteger", "dq,packed,dz,zeros", "k"),
          node("BitShift", "q,zero", "f", direction="RIGHT"), node("Cast", "f", "g", to=F), node("Pow", "x,scale", "h"),
          node("Mod", "q,zero", "i"), node("Div", "q,zero", "j")],
         [info("x", [3, 4]), info("wide", [2, 32])],
-        [info(n, None) for n in "yghijn"],
+        [info(n, None) for n in "yghijnkt"],
         [scalar("scale", 0.1, np.float32), scalar("zero", 3, np.uint8), packed, nibbles, weight("scales", 6),
+         numpy_helper.from_array(np.array([[3], [8], [255]], np.uint8), "bytes"),
+         numpy_helper.from_array(np.arange(3 * 16, dtype=np.uint8).reshape(3, 16) * 5, "table"), weight("three_rows", 3, 1),
+         ints("ids", 2, 0, -1),
          numpy_helper.from_array(np.arange(6, dtype=np.int8), "zeros"), weight("three", 3)], domains=[("com.microsoft", 1)])
 
 

@@ -21,6 +21,7 @@ struct ConvertSSMToLinalg
     RewritePatternSet patterns(&getContext());
     populateActivationPatterns(patterns);
     populateGatherScatterPatterns(patterns);
+    populateIntegerProductPatterns(patterns);
     populateLayerPatterns(patterns);
     populateQuantizedLayerPatterns(patterns);
     populateRecurrencePatterns(patterns);
@@ -33,6 +34,8 @@ struct ConvertSSMToLinalg
     target.addIllegalDialect<ssm::SSMDialect>();
     target.addLegalOp<ssm::KernelOp, ssm::WeightOp>();
     target.addIllegalOp<linalg::SoftmaxOp>();
+    target.addDynamicallyLegalOp<linalg::ContractOp>(
+        [](linalg::ContractOp op) { return !isIntegerProduct(op); });
     if (failed(applyPartialConversion(getOperation(), target,
                                       std::move(patterns))))
       signalPassFailure();

@@ -17,12 +17,16 @@ namespace itera {
 
 void populateActivationPatterns(mlir::RewritePatternSet &patterns);
 void populateGatherScatterPatterns(mlir::RewritePatternSet &patterns);
+void populateIntegerProductPatterns(mlir::RewritePatternSet &patterns);
 void populateLayerPatterns(mlir::RewritePatternSet &patterns);
 void populateQuantizedLayerPatterns(mlir::RewritePatternSet &patterns);
 void populateRecurrencePatterns(mlir::RewritePatternSet &patterns);
 void populateScanPatterns(mlir::RewritePatternSet &patterns);
 void populateSelectionPatterns(mlir::RewritePatternSet &patterns);
 void populateTensorPatterns(mlir::RewritePatternSet &patterns);
+
+/// Whether op sums products of i8 or i16 into i32 over one loop.
+bool isIntegerProduct(mlir::linalg::ContractOp op);
 
 /// Writes tensor code: an op builder with the few constructs that the plain
 /// lowering is made of.

@@ -111,6 +111,50 @@ static LogicalResult conv(Node &n) {
   return success();
 }
 
+/// The same of 8-bit integers less their zero points, exact in 32 bits. It is
+/// computed in floats wide enough for every sum of products of nine bits.
+static LogicalResult convInteger(Node &n) {
+  Dims k = n.b.shapeOf(n.in(1));
+  int64_t terms = 1;
+  for (int64_t size : k.drop_front())
+    terms *= std::max<int64_t>(size, 1);
+  constexpr int64_t kMostExact = (int64_t(1) << 24) / (255 * 255);
+  Type element = terms <= kMostExact ? Type(n.b.builder.getF32Type())
+                                     : Type(n.b.builder.getF64Type());
+  for (size_t input : {0, 1}) {
+    Value value = n.in(input);
+    Dims shape = n.b.shapeOf(value);
+    if (!n.b.elementOf(value).isInteger(8))
+      return n.error() << "expected 8-bit integers as input " << input
+                       << ", but got " << value.getType();
+    Value wide = n.b.cast(value, element, n.isUnsigned(value));
+    if (n.has(input + 2)) {
+      if (failed(n.expectSameElement(input, input + 2)))
+        return failure();
+      Value zero = n.in(input + 2);
+      Dims own = n.b.shapeOf(zero);
+      bool isOne = n.b.typeOf(zero).getNumElements() == 1;
+      bool isPerChannel =
+          input == 1 && !shape.empty() && own == Dims({shape[0]});
+      if (!isOne && !isPerChannel)
+        return n.error() << "expected a zero point for all of "
+                         << value.getType() << ", but got " << zero.getType();
+      zero = n.b.cast(zero, element, n.isUnsigned(zero));
+      Shape others = numbersFrom(1, shape.size());
+      wide = n.b.sub(wide, isPerChannel
+                               ? n.b.broadcastInto(zero, shape, others)
+                               : n.b.broadcast(n.b.reshape(zero, {}), shape));
+    }
+    n.inputs[input].value = wide;
+  }
+  n.inputs.resize(2);
+  if (failed(conv(n)))
+    return failure();
+  Value &y = n.outputs.back().value;
+  y = n.b.cast(y, n.b.builder.getI32Type());
+  return success();
+}
+
 /// One strided slice of the padded input per tap of the window: of as many
 /// elements as there are places for a window, every so many. Both at once would
 /// not say whether what is left behind the last one has to do with the tap.
@@ -249,6 +293,8 @@ ArrayRef<OpEntry> onnx_import::convolutionOps() {
   static const OpEntry kOps[] = {
       {"", "AveragePool", kOld, kNew, 1, 1, pool<false>},
       {"", "Conv", kOld, kNew, 2, 3, conv, false, "1 to 3 spatial dimensions"},
+      {"", "ConvInteger", 10, kNew, 2, 4, convInteger, false,
+       "1 to 3 spatial dimensions"},
       {"", "GlobalAveragePool", kOld, kNew, 1, 1, globalPool<false>},
       {"", "GlobalMaxPool", kOld, kNew, 1, 1, globalPool<true>},
       {"", "MaxPool", kOld, kNew, 1, 1, pool<true>, false, "without indices"},
