@@ -141,7 +141,7 @@ private:
   // Reduce.cpp
   using Combine = std::function<Expr(Expr, Expr)>;
   /// Combines element(rows, 0 .. count-1), by lanes and then by halves: an
-  /// order that depends on count and the machine alone.
+  /// order that depends on count alone.
   Func reduceLanes(
       const std::vector<Var> &rows, const Shape &rowExtents, int count,
       Expr init, const Combine &combine,
