@@ -19,9 +19,16 @@ Machine::Machine(const TargetSpec &spec) : target(halideTargetString(spec)) {
   bool avx = target.has_feature(Halide::Target::AVX2);
   lanes = avx512 ? 16 : avx ? 8 : 4;
   registers = arm || avx512 ? 32 : 16;
-  dotUnsigned = target.has_feature(Halide::Target::AVX512_Zen4);
-  dotSigned = target.has_feature(Halide::Target::ARMDotProd);
-  dotPairs = !dotUnsigned && target.has_feature(Halide::Target::SSE41);
+  if (arm)
+    products = target.has_feature(Halide::Target::ARMDotProd)
+                   ? Products::dotSigned
+                   : Products::lanes;
+  else if (target.has_feature(Halide::Target::AVX512_Zen4))
+    products = Products::dotUnsigned;
+  else
+    products = target.has_feature(Halide::Target::SSE41)
+                   ? Products::pairsOfBytes
+                   : Products::pairs;
 }
 
 //===----------------------------------------------------------------------===//

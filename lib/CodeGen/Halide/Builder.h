@@ -49,17 +49,16 @@ struct KernelError : std::runtime_error {
 using Index = std::vector<Expr>;
 using Shape = std::vector<int>;
 
+/// How products of bytes are added up: see IntegerProducts.cpp.
+enum class Products { dotUnsigned, dotSigned, pairsOfBytes, pairs, lanes };
+
 /// What schedules depend on.
 struct Machine {
   explicit Machine(const TargetSpec &target);
   Halide::Target target;
   /// float32 lanes of a vector register, and how many registers there are.
   int lanes, registers;
-  /// Bytes are multiplied and added up four at a time: unsigned by signed ones
-  /// (VNNI), or signed by signed ones (sdot).
-  bool dotUnsigned, dotSigned;
-  /// Pairs of unsigned and signed bytes are, into saturating 16 bits (SSSE3).
-  bool dotPairs;
+  Products products;
 };
 
 /// Storage for temporaries of one kernel.
@@ -68,6 +67,8 @@ inline constexpr int64_t kStackBytes = 256 * 1024;
 /// Where temporaries live. MemoryType::Stack would be the name for it, but
 /// Halide moves what is larger than 16 KB from there to the heap.
 inline constexpr auto kOnStack = Halide::MemoryType::Register;
+
+struct Tile;
 
 class KernelBuilder {
 public:
@@ -140,7 +141,7 @@ private:
   // Reduce.cpp
   using Combine = std::function<Expr(Expr, Expr)>;
   /// Combines element(rows, 0 .. count-1), by lanes and then by halves: an
-  /// order that depends on count and the machine alone.
+  /// order that depends on count alone.
   Func reduceLanes(
       const std::vector<Var> &rows, const Shape &rowExtents, int count,
       Expr init, const Combine &combine,
@@ -179,12 +180,22 @@ private:
   struct RoundedInput;
   struct TiledSums;
   RoundedInput roundInput(const QuantizedPlan &plan);
+  struct Section;
   TiledSums integerSums(const QuantizedPlan &plan, const RoundedInput &input,
-                        int firstBlock, Var r, Var t, Var block);
-  TiledSums floatSums(const QuantizedPlan &plan, int firstBlock, Var r, Var t,
-                      Var block);
-  void emitQuantizedBlocks(const QuantizedPlan &plan, const RoundedInput &input,
-                           int firstBlock, int blocks, int rows);
+                        const Section &section, Var r, Var t, Var block);
+  TiledSums floatSums(const QuantizedPlan &plan, const Section &section, Var r,
+                      Var t, Var block);
+  static Tile largestTile(const QuantizedPlan &plan, const Machine &machine,
+                          int tokens);
+  void emitQuantizedSection(const QuantizedPlan &plan,
+                            const RoundedInput &input, const Section &section);
+
+  // IntegerProducts.cpp
+  struct Factors;
+  /// Adds to dot(row, token, group, block) the products of the group. Returns
+  /// how to schedule that, with dot computed at `groups` of `sums`.
+  std::function<void(Func sums, RVar groups)>
+  addProducts(Func dot, const QuantizedPlan &plan, const Factors &factors);
 
   // Hadamard.cpp
   bool claimHadamard();

@@ -6,13 +6,7 @@
 // whatever the order and the instruction; groups are then added in order, one
 // fused multiply-add each. So all tiles and all targets give the same bits.
 //
-// The integer sums take one of three forms, for the instruction that they are
-// to become (Halide matches it; each is checked by a test on the object code):
-//
-//   dotUnsigned  vpdpbusd: unsigned weights, as they are stored, by int8
-//   dotPairs     vpmaddubsw for 4 bits, where no sum of 16 bits saturates;
-//                vpmaddwd for 8 bits
-//   otherwise    signed weights by int8: sdot, or widening multiplications
+// How the integer sums are formed is in IntegerProducts.cpp.
 //
 // Four bits are unpacked in registers: once per block for many tokens, once
 // per group for one. Measured on Zen 4 (one core): a vector times a matrix at
@@ -27,25 +21,19 @@ using namespace itera::halide;
 static Expr i32(Expr e) { return Halide::cast<int32_t>(std::move(e)); }
 static Expr f32(Expr e) { return Halide::cast<float>(std::move(e)); }
 
-/// The largest of `most`, most - 1, ... that divides n.
-static int divisorBelow(int n, int most) {
-  int divisor = std::min(n, most);
-  while (n % divisor)
-    --divisor;
-  return divisor;
-}
-
 //===----------------------------------------------------------------------===//
-// Integer sums
+// Sums of a rounded input
 //===----------------------------------------------------------------------===//
 
-KernelBuilder::TiledSums
-KernelBuilder::integerSums(const QuantizedPlan &plan, const RoundedInput &input,
-                           int firstBlock, Var r, Var t, Var block) {
-  Var g = var("g"), b = var("b"), h = var("h"), s = var("s"), p = var("p");
-  int steps = plan.steps, perStep = plan.elementsPerStep();
-  bool isUnsigned = machine.dotUnsigned || machine.dotPairs;
+KernelBuilder::TiledSums KernelBuilder::integerSums(const QuantizedPlan &plan,
+                                                    const RoundedInput &input,
+                                                    const Section &section,
+                                                    Var r, Var t, Var block) {
+  Var g = var("g"), b = var("b"), h = var("h"), s = var("s");
+  int steps = plan.steps, firstBlock = section.firstBlock;
   ImageParam bytes = plan.bytes;
+  bool isUnsigned = machine.products != Products::dotSigned &&
+                    machine.products != Products::lanes;
   auto byteAt = [=](Expr b, Expr r, Expr step, Expr block) {
     return Expr(bytes(b, r, step, block + firstBlock));
   };
@@ -63,138 +51,45 @@ KernelBuilder::integerSums(const QuantizedPlan &plan, const RoundedInput &input,
     unpacked(b, r, h, s, block) =
         select(h == 0, halfOf(byte, 0), halfOf(byte, 1));
   }
-  auto weightAt = [=](Expr b, Expr r, int half, Expr step, Expr block) -> Expr {
+  Factors factors;
+  factors.weight = [=](Expr place, int half, Expr step, const Index &at) {
+    Expr r = at[0], block = at[3];
+    step = at[2] * steps + step;
     if (isUnpacked)
-      return unpacked(b, r, half, step, block);
-    Expr byte = byteAt(b, r, step, block);
+      return Expr(unpacked(place, r, half, step, block));
+    Expr byte = byteAt(place, r, step, block);
     if (isUnsigned)
       return byte;
     return Halide::cast<int8_t>(plan.bits == 4
                                     ? halfOf(byte, half)
                                     : byte ^ Halide::cast<uint8_t>(128));
   };
-  auto inputAt = [=](Expr g, Expr step, int half, Expr place, Expr t) -> Expr {
-    return input.integers(g * plan.paddedGroup() + step * perStep + 4 * half +
-                              place,
-                          t);
+  factors.input = [=](Expr place, int half, Expr step, const Index &at) {
+    Expr k = at[2] * plan.paddedGroup() + step * plan.elementsPerStep() +
+             4 * half + place;
+    return Expr(input.integers(k, at[1] + section.firstToken));
   };
-  int halves = plan.bits == 4 ? 2 : 1;
 
   // What the stored weights are too large by, times the sum of the input.
   int excess = isUnsigned || plan.bits == 4 ? plan.bias() : 0;
   Expr offset = 0;
+  Expr inputSum = input.sums(g, t + section.firstToken);
   if (plan.zeroPoints.defined()) {
     ImageParam zeros = plan.zeroPoints;
-    offset = (excess + i32(zeros(r, g, block + firstBlock))) *
-             -input.sums(g, t);
+    offset = (excess + i32(zeros(r, g, block + firstBlock))) * -inputSum;
   } else if (excess) {
-    offset = -excess * input.sums(g, t);
+    offset = -excess * inputSum;
   }
   Func dot = func("dot");
   dot(r, t, g, block) = offset;
-  std::vector<Func> parts; // sums of fewer products, in dot's update
-  std::vector<std::function<void()>> updates;
-
-  // Steps of a reduction `domain`, some of them unrolled.
-  auto orderSteps = [=](Halide::Stage update, RVar step, int count,
-                        std::vector<VarOrRVar> inner) {
-    int unrolled = count <= 8 ? count : divisorBelow(count, 4);
-    RVar outer("outer"), part("part");
-    update.split(step, outer, part, unrolled);
-    inner.push_back(part);
-    inner.push_back(outer);
-    update.reorder(inner).unroll(part);
-  };
-
-  if (machine.dotPairs && plan.bits == 4) {
-    // 2 * 15 * 127 per step and half: eight of them fit.
-    int together = divisorBelow(steps, 4), chunks = steps / together;
-    Var c = var("c");
-    Func pairs = func("pairs");
-    pairs(p, r, t, c, g, block) = Halide::cast<int16_t>(0);
-    RDom k(0, 2, 0, together), q(0, 2, 0, chunks);
-    for (int half = 0; half < 2; ++half) {
-      Expr step = c * together + k.y;
-      Expr w = weightAt(2 * p + k.x, r, half, g * steps + step, block);
-      Expr x = inputAt(g, step, half, 2 * p + k.x, t);
-      pairs(p, r, t, c, g, block) = Halide::saturating_add(
-          pairs(p, r, t, c, g, block),
-          Halide::cast<int16_t>(w) * Halide::cast<int16_t>(x));
-    }
-    dot(r, t, g, block) += i32(pairs(q.x, r, t, q.y, g, block));
-    updates.push_back([=]() mutable {
-      pairs.compute_at(dot, q.y)
-          .store_in(kOnStack)
-          .vectorize(p, 2)
-          .vectorize(r)
-          .unroll(t)
-          .unroll(block);
-      for (int half = 0; half < 2; ++half)
-        pairs.update(half)
-            .reorder(k.x, p, r, t, block, k.y)
-            .atomic(/*override_associativity_test=*/true)
-            .vectorize(k.x)
-            .vectorize(p, 2)
-            .vectorize(r)
-            .unroll(t)
-            .unroll(block)
-            .unroll(k.y);
-      dot.update()
-          .reorder(q.x, r, t, block, q.y)
-          .atomic()
-          .vectorize(q.x)
-          .vectorize(r)
-          .unroll(t)
-          .unroll(block);
-    });
-  } else if (machine.dotPairs) {
-    Func pairs = func("pairs");
-    pairs(p, r, t, g, block) = 0;
-    RDom k(0, 2, 0, steps), q(0, 2);
-    pairs(p, r, t, g, block) +=
-        i32(weightAt(2 * p + k.x, r, 0, g * steps + k.y, block)) *
-        i32(inputAt(g, k.y, 0, 2 * p + k.x, t));
-    dot(r, t, g, block) += pairs(q, r, t, g, block);
-    updates.push_back([=]() mutable {
-      pairs.compute_at(dot, t)
-          .store_in(kOnStack)
-          .vectorize(p, 2)
-          .vectorize(r)
-          .unroll(t)
-          .unroll(block);
-      Halide::Stage update = pairs.update();
-      orderSteps(update, k.y, steps, {k.x, p, r, t, block});
-      update.atomic().vectorize(k.x).vectorize(p, 2).vectorize(r).unroll(t).unroll(
-          block);
-      dot.update()
-          .reorder(q.x, r, t, block)
-          .atomic()
-          .vectorize(q.x)
-          .vectorize(r)
-          .unroll(t)
-          .unroll(block);
-    });
-  } else {
-    RDom k(0, 4, 0, steps);
-    for (int half = 0; half < halves; ++half)
-      dot(r, t, g, block) +=
-          i32(weightAt(k.x, r, half, g * steps + k.y, block)) *
-          i32(inputAt(g, k.y, half, k.x, t));
-    updates.push_back([=]() mutable {
-      for (int half = 0; half < halves; ++half) {
-        Halide::Stage update = dot.update(half);
-        orderSteps(update, k.y, steps, {k.x, r, t, block});
-        update.atomic().vectorize(k.x).vectorize(r).unroll(t).unroll(block);
-      }
-    });
-  }
+  auto schedule = addProducts(dot, plan, factors);
 
   // Groups in order, one rounding each.
   RDom kg(0, plan.groups);
   Func y = func("sum");
   Expr real = f32(dot(r, t, kg, block));
   if (*plan.input == ssm::InputScales::group)
-    real = mul(input.scales(kg, t), real);
+    real = mul(input.scales(kg, t + section.firstToken), real);
   ImageParam scales = plan.scales;
   y(r, t, block) = 0.0f;
   y(r, t, block) =
@@ -210,8 +105,7 @@ KernelBuilder::integerSums(const QuantizedPlan &plan, const RoundedInput &input,
                 .unroll(block);
             dot.compute_at(y, kg).store_in(kOnStack);
             dot.vectorize(r).unroll(t).unroll(block);
-            for (auto &update : updates)
-              update();
+            schedule(y, kg);
             if (!isUnpacked)
               return;
             // All of the block's steps, or those of a group.
@@ -238,14 +132,14 @@ KernelBuilder::integerSums(const QuantizedPlan &plan, const RoundedInput &input,
 //===----------------------------------------------------------------------===//
 
 KernelBuilder::TiledSums KernelBuilder::floatSums(const QuantizedPlan &plan,
-                                                  int firstBlock, Var r, Var t,
-                                                  Var block) {
+                                                  const Section &section, Var r,
+                                                  Var t, Var block) {
   Var k = var("k"), step = var("step"), element = var("element");
   int perStep = plan.elementsPerStep(), depth = plan.depth;
   ImageParam words = plan.words, scales = plan.scales, zeros = plan.zeroPoints;
   // The floats that a block's integers stand for, put together first.
   Func weights = func("weights"), y = func("sum");
-  Expr e = k % perStep, s = k / perStep, at = block + firstBlock;
+  Expr e = k % perStep, s = k / perStep, at = block + section.firstBlock;
   Expr shift = plan.bits == 4 ? 8 * (e % 4) + 4 * (e / 4) : 8 * e;
   Expr stored = (words(r, s, at) >> Halide::cast<uint32_t>(shift)) &
                 Halide::cast<uint32_t>((1 << plan.bits) - 1);
@@ -255,8 +149,8 @@ KernelBuilder::TiledSums KernelBuilder::floatSums(const QuantizedPlan &plan,
   weights(r, k, block) = mul(f32(number), f32(scales(r, g, at)));
   RDom sumOver(0, depth);
   y(r, t, block) = 0.0f;
-  y(r, t, block) = fma(weights(r, sumOver, block), plan.x(sumOver, t),
-                       y(r, t, block));
+  y(r, t, block) = fma(weights(r, sumOver, block),
+                       plan.x(sumOver, t + section.firstToken), y(r, t, block));
   return {y, [=](Func host, Var tile, Var hostBlock, bool) mutable {
             y.compute_at(host, tile).store_in(kOnStack);
             y.vectorize(r).unroll(t).unroll(block);
@@ -301,25 +195,23 @@ static int tileOf(int tokens, int most) {
   return best;
 }
 
-/// Rows [firstBlock * height, ...): `blocks` blocks of `rows` rows each; fewer
-/// than a block has only in a single one.
-void KernelBuilder::emitQuantizedBlocks(const QuantizedPlan &plan,
-                                        const RoundedInput &input,
-                                        int firstBlock, int blocks, int rows) {
+void KernelBuilder::emitQuantizedSection(const QuantizedPlan &plan,
+                                         const RoundedInput &input,
+                                         const Section &section) {
   ssm::LinearOp op = plan.op;
   Var r = var("r"), t = var("t"), block = var("block");
-  Expr row = blocks == 1 ? r + firstBlock * plan.height
-                         : block * plan.height + r + firstBlock * plan.height;
-  TiledSums tiled = plan.input
-                        ? integerSums(plan, input, firstBlock, r, t, block)
-                        : floatSums(plan, firstBlock, r, t, block);
+  int first = section.firstBlock * plan.height;
+  Expr row = section.blocks == 1 ? r + first : block * plan.height + r + first;
+  Expr token = t + section.firstToken;
+  TiledSums tiled = plan.input ? integerSums(plan, input, section, r, t, block)
+                               : floatSums(plan, section, r, t, block);
   Func sums = tiled.sums;
 
   forget();
   overrides[op.getY()] = [&](const Index &) -> Expr {
     Expr y = sums(r, t, block);
     if (plan.input == ssm::InputScales::token)
-      y = mul(y, input.scales(t));
+      y = mul(y, input.scales(token));
     if (op.getBias())
       y = add(y, at(op.getBias(), {row}));
     return y;
@@ -328,7 +220,7 @@ void KernelBuilder::emitQuantizedBlocks(const QuantizedPlan &plan,
       function.getBody().front().getTerminator());
   std::vector<Expr> values;
   for (unsigned result : plan.results)
-    values.push_back(atRow(ret.getOperand(result), t, row));
+    values.push_back(atRow(ret.getOperand(result), token, row));
   overrides.erase(op.getY());
   forget();
   Func out = func("out");
@@ -337,26 +229,28 @@ void KernelBuilder::emitQuantizedBlocks(const QuantizedPlan &plan,
   else
     out(r, t, block) = Halide::Tuple(values);
 
-  int first = firstBlock * plan.height;
-  View view{{{0, rows, 1},
-             {0, plan.tokens, plan.rows},
-             {0, blocks, plan.height}},
-            first};
-  int most = machine.registers == 32 ? (machine.dotUnsigned ? 8 : 4) : 2;
-  int tile = tileOf(plan.tokens, most);
-  int width = std::min(machine.lanes, powerOfTwoBelow(rows));
-  Var tOuter = var("to"), tInner = var("ti"), vector = var("rv"),
-      lane = var("lane");
+  View view{{{0, section.rows, 1},
+             {0, section.tokens, plan.rows},
+             {0, section.blocks, plan.height}},
+            section.firstToken * int64_t(plan.rows) + first};
+  // Rows past the last are computed, not written.
+  Tile most = largestTile(plan, machine, section.tokens);
+  int tile = tileOf(section.tokens, most.tokens), height = plan.height;
+  if (section.rows <= most.rows || section.rows % most.rows == 0)
+    height = most.rows;
+  int width = std::min(machine.lanes, powerOfTwoBelow(section.rows));
+  Var tOuter = var("to"), tInner = var("ti"), rOuter = var("ro"),
+      rInner = var("ri"), vector = var("rv"), lane = var("lane");
   out.split(t, tOuter, tInner, tile, TailStrategy::ShiftInwards)
-      .split(r, vector, lane, width, TailStrategy::ShiftInwards)
-      .reorder(lane, vector, tInner, tOuter, block)
+      .split(r, rOuter, rInner, std::min(height, section.rows))
+      .split(rInner, vector, lane, width, TailStrategy::ShiftInwards)
+      .reorder(lane, vector, tInner, rOuter, tOuter, block)
       .unroll(vector)
       .unroll(tInner);
   if (width > 1)
     out.vectorize(lane);
-  for (Func f : {sums})
-    f.bound_extent(r, plan.height).align_bounds(r, plan.height);
-  tiled.schedule(out, tOuter, block, plan.tokens > tile);
+  sums.bound_extent(r, height).align_bounds(r, height);
+  tiled.schedule(out, rOuter, block, section.tokens > tile);
   addOutput(out, plan.results, std::vector<View>(plan.results.size(), view));
 }
 
@@ -416,8 +310,8 @@ bool KernelBuilder::claimQuantizedLinear() {
   RoundedInput input;
   if (plan.input) {
     input = roundInput(plan);
-    int64_t bytes = int64_t(plan.tokens) *
-                    (plan.paddedDepth() + 4 * int64_t(plan.groups));
+    int64_t bytes =
+        int64_t(plan.tokens) * (plan.paddedDepth() + 4 * int64_t(plan.groups));
     if (!reserveStack(bytes))
       fail("the rounded input of a linear is too large for the stack");
     input.integers.compute_root();
@@ -425,8 +319,8 @@ bool KernelBuilder::claimQuantizedLinear() {
   }
   int whole = plan.rows / height, rest = plan.rows % height;
   if (whole)
-    emitQuantizedBlocks(plan, input, 0, whole, height);
+    emitQuantizedSection(plan, input, {0, whole, height, 0, plan.tokens});
   if (rest)
-    emitQuantizedBlocks(plan, input, whole, 1, rest);
+    emitQuantizedSection(plan, input, {whole, 1, rest, 0, plan.tokens});
   return true;
 }

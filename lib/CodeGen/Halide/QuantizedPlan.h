@@ -28,6 +28,7 @@ struct KernelBuilder::QuantizedPlan {
   int paddedDepth() const { return groups * paddedGroup(); }
   /// What is stored is the weight plus this.
   int bias() const { return bits == 4 ? 8 : 128; }
+  int halves() const { return bits == 4 ? 2 : 1; }
 };
 
 /// The input of a linear as integers.
@@ -38,12 +39,39 @@ struct KernelBuilder::RoundedInput {
   Func sums;
 };
 
+/// A part of the result that gets code of its own: `rows` rows of each of
+/// `blocks` blocks, fewer than a block has only if it is a single one.
+struct KernelBuilder::Section {
+  int firstBlock, blocks, rows;
+  int firstToken, tokens;
+};
+
+/// The factors of a product at (row, token, group, block): of `step`, the
+/// element `place` of its half.
+struct KernelBuilder::Factors {
+  std::function<Expr(Expr place, int half, Expr step, const Index &at)> weight,
+      input;
+};
+
 /// Sums of a block of rows and a tile of tokens, (row, token, block), and how
 /// to schedule what they are made of once their host is known.
 struct KernelBuilder::TiledSums {
   Func sums;
   std::function<void(Func host, Var tile, Var block, bool isPanel)> schedule;
 };
+
+/// How many rows and tokens have their sums in registers at a time, at most.
+struct Tile {
+  int rows, tokens;
+};
+
+/// The largest of `most`, most - 1, ... that divides n.
+inline int divisorBelow(int n, int most) {
+  int divisor = std::min(n, most);
+  while (n % divisor)
+    --divisor;
+  return divisor;
+}
 
 } // namespace itera::halide
 

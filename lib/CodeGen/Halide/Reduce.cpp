@@ -28,9 +28,10 @@ Func KernelBuilder::reduceLanes(
   };
   Func total = func("total");
   std::vector<Func> parts;
-  int lanes = machine.lanes;
-  // Several vectors hide the latency of one addition.
-  while (lanes < 4 * machine.lanes && count >= 4 * lanes)
+  // Several vectors hide the latency of one addition. How many elements that is
+  // must not depend on the machine, or the sum would.
+  int lanes = 16;
+  while (lanes < 64 && count >= 4 * lanes)
     lanes *= 2;
   if (count < lanes)
     lanes = powerOfTwoBelow(count);

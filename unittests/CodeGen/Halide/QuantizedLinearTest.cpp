@@ -10,13 +10,14 @@
 #include <optional>
 #include <string>
 
+using namespace itera;
 using namespace itera::test;
 
 namespace {
 
 struct Case {
   int tokens, depth, rows, bits;
-  int group = 0; // 0: the whole row
+  int group = 0;               // 0: the whole row
   const char *input = "token"; // null: floats
   bool zeros = false;
   int size() const { return group ? group : depth; }
@@ -126,23 +127,50 @@ struct Weight {
   }
 };
 
-const Case kShapes[] = {
-    {1, 64, 32, 4, 32},          {1, 128, 48, 4, 32, "group"},
-    {7, 96, 37, 4, 32},          {9, 100, 40, 4, 32, "group"},
-    {3, 100, 5, 4, 64},          {64, 64, 16, 4, 16},
-    {1, 33, 17, 4},              {5, 40, 130, 4, 128, "token", true},
-    {13, 72, 33, 4, 24, "group", true},
-    {1, 256, 40, 8},             {8, 8, 256, 8},
-    {11, 13, 19, 8},             {2, 100, 1, 8, 32, "group"},
-    {6, 50, 20, 8, 16, "token", true},
-    {65, 30, 31, 8},             {1, 1, 1, 8},
-    {1, 2, 3, 4, 8},
-    {5, 64, 8, 4, 32},           {2, 2100, 16, 4, 32},             {4, 4, 16, 4}};
+/// With those that have no fused multiply-add, whose floats have other bits.
+std::vector<std::string> allCpus() {
+  std::vector<std::string> cpus = runnableCpus();
+#if defined(__x86_64__)
+  cpus.push_back("x86-64");
+  if (__builtin_cpu_supports("sse4.2"))
+    cpus.push_back("x86-64-v2");
+  if (__builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+    cpus.push_back("x86-64-v4");
+#endif
+  return cpus;
+}
+
+bool fuses(const std::string &cpu) {
+  TargetSpec target = targetFor("", cpu);
+  return target.arch != "x86_64" || target.hasFeature("fma");
+}
+
+const Case kShapes[] = {{1, 64, 32, 4, 32},
+                        {1, 128, 48, 4, 32, "group"},
+                        {7, 96, 37, 4, 32},
+                        {9, 100, 40, 4, 32, "group"},
+                        {3, 100, 5, 4, 64},
+                        {64, 64, 16, 4, 16},
+                        {1, 33, 17, 4},
+                        {5, 40, 130, 4, 128, "token", true},
+                        {13, 72, 33, 4, 24, "group", true},
+                        {1, 256, 40, 8},
+                        {8, 8, 256, 8},
+                        {11, 13, 19, 8},
+                        {2, 100, 1, 8, 32, "group"},
+                        {6, 50, 20, 8, 16, "token", true},
+                        {65, 30, 31, 8},
+                        {1, 1, 1, 8},
+                        {1, 2, 3, 4, 8},
+                        {5, 64, 8, 4, 32},
+                        {2, 2100, 16, 4, 32},
+                        {4, 4, 16, 4}};
 
 // With inputs that are integers up to 127 and scales of 1 nothing is rounded:
 // the sums of the integers themselves come out.
 TEST(QuantizedLinear, SumsAreTheIntegersOfALoop) {
-  for (const std::string &cpu : runnableCpus()) {
+  for (const std::string &cpu : allCpus()) {
     int seed = 0;
     for (const Case &c : kShapes) {
       LoadedKernel kernel(linearText(c), cpu);
@@ -152,9 +180,9 @@ TEST(QuantizedLinear, SumsAreTheIntegersOfALoop) {
       for (int t = 0; t < c.tokens; ++t)
         for (int k = 0; k < c.depth; ++k)
           // Each group has one of 127, so that its scale is 1.
-          x[t * c.depth + k] =
-              k % c.size() % 8 == 0 ? (random() % 2 ? 127 : -127)
-                                    : int(random() % 255) - 127;
+          x[t * c.depth + k] = k % c.size() % 8 == 0
+                                   ? (random() % 2 ? 127 : -127)
+                                   : int(random() % 255) - 127;
       kernel(w.arguments(c, x, y));
       for (int t = 0; t < c.tokens; ++t)
         for (int n = 0; n < c.rows; ++n) {
@@ -171,8 +199,12 @@ TEST(QuantizedLinear, SumsAreTheIntegersOfALoop) {
 }
 
 /// y as the op's description defines it, each operation in float.
-std::vector<float> reference(const Case &c, const Weight &w, const Guarded &x) {
+std::vector<float> reference(const Case &c, const Weight &w, const Guarded &x,
+                             bool isFused) {
   std::vector<float> y;
+  auto fma = [&](float a, float b, float sum) {
+    return isFused ? std::fma(a, b, sum) : sum + a * b;
+  };
   int size = c.size(), groups = c.groups();
   bool perGroup = c.input && std::string(c.input) == "group";
   for (int t = 0; t < c.tokens; ++t) {
@@ -197,13 +229,13 @@ std::vector<float> reference(const Case &c, const Weight &w, const Guarded &x) {
         for (int k = g * size; k < std::min((g + 1) * size, c.depth); ++k)
           dot += q[k] * w.at(c, n, k);
         float real = perGroup ? scales[g] * float(dot) : float(dot);
-        sum = std::fma(real, w.scales[n * groups + g], sum);
+        sum = fma(real, w.scales[n * groups + g], sum);
       }
       if (c.input && !perGroup)
         sum *= scales[0];
       for (int k = 0; !c.input && k < c.depth; ++k)
-        sum = std::fma(float(w.at(c, n, k)) * w.scales[n * groups + k / size],
-                       row[k], sum);
+        sum = fma(float(w.at(c, n, k)) * w.scales[n * groups + k / size],
+                  row[k], sum);
       y.push_back(sum);
     }
   }
@@ -220,7 +252,7 @@ std::vector<Case> withFloats() {
 }
 
 TEST(QuantizedLinear, BitsAreThoseOfTheDefinition) {
-  for (const std::string &cpu : runnableCpus()) {
+  for (const std::string &cpu : allCpus()) {
     int seed = 100;
     for (const Case &c : withFloats()) {
       LoadedKernel kernel(linearText(c), cpu);
@@ -233,21 +265,20 @@ TEST(QuantizedLinear, BitsAreThoseOfTheDefinition) {
       }
       Guarded y(size_t(c.tokens) * c.rows, 7.0f);
       kernel(w.arguments(c, x, y));
-      std::vector<float> expected = reference(c, w, x);
+      std::vector<float> expected = reference(c, w, x, fuses(cpu));
       for (size_t i = 0; i < expected.size(); ++i)
-        ASSERT_EQ(y[i], expected[i])
-            << cpu << " " << c << ": token " << i / c.rows << " row "
-            << i % c.rows;
+        ASSERT_EQ(y[i], expected[i]) << cpu << " " << c << ": token "
+                                     << i / c.rows << " row " << i % c.rows;
       EXPECT_TRUE(y.intact());
     }
   }
 }
 
 TEST(QuantizedLinear, OneTokenHasTheBitsOfMany) {
-  for (const std::string &cpu : runnableCpus())
-    for (Case c : {Case{13, 96, 85, 4, 32}, Case{64, 128, 96, 8},
-                   Case{9, 64, 50, 4, 32, "group"},
-                   Case{11, 33, 29, 8, 0, nullptr}}) {
+  for (const std::string &cpu : allCpus())
+    for (Case c :
+         {Case{13, 96, 85, 4, 32}, Case{64, 128, 96, 8},
+          Case{9, 64, 50, 4, 32, "group"}, Case{11, 33, 29, 8, 0, nullptr}}) {
       Case one = c;
       one.tokens = 1;
       LoadedKernel many(linearText(c, true), cpu),
