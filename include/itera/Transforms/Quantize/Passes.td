@@ -163,14 +163,14 @@ def RotateWeightsPass : Pass<"ssm-rotate-weights", "::mlir::ModuleOp"> {
     Runs between ssm-assign-precision and ssm-quantize-weights.
 
     ```text
-    %w = ssm.weight "w" dense_resource<w>
-      {ssm.precision = #ssm.precision<storage = i8, input = token>} : tensor<16x48xf32>
+    %w = ssm.weight "w" dense_resource<w> : tensor<16x48xf32>
+      {ssm.precision = #ssm.precision<storage = i8, input = token>}
     %z = ssm.linear %y, %w : tensor<4x48xf32>, tensor<16x48xf32> -> tensor<4x16xf32>
     ```
     becomes
     ```text
-    %w = ssm.weight "w" dense_resource<w.rotated>
-      {ssm.precision = #ssm.precision<storage = i8, input = token>} : tensor<16x48xf32>
+    %w = ssm.weight "w" dense_resource<w.rotated> : tensor<16x48xf32>
+      {ssm.precision = #ssm.precision<storage = i8, input = token>}
     %r = ssm.hadamard %y block 16 : tensor<4x48xf32>
     %z = ssm.linear %r, %w : tensor<4x48xf32>, tensor<16x48xf32> -> tensor<4x16xf32>
     ```
