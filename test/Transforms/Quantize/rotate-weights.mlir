@@ -14,11 +14,14 @@
 // CHECK: %[[W:.*]] = ssm.weight "out" dense_resource<out.rotated> : tensor<2x4xf32> {ssm.precision = #ssm.precision<{{[^>]*}}>}{{$}}
 // CHECK: ssm.linear %[[R]], %[[W]]
 // CHECK: ssm.linear %[[G]], %{{.*}}
+// One block is the row: there is nothing left for scales of groups to do.
+// CHECK: ssm.weight "other" {{.*}}group = 8, input = {{ *}}token>
 // CHECK: ssm.linear %[[R]], %{{.*}}
 // ALL-LABEL: func @reads
 // ALL: ssm.hadamard %arg0 block 4
 // BLOCK-LABEL: func @reads
 // BLOCK: ssm.hadamard %{{.*}} block 2
+// BLOCK: ssm.weight "other" {{.*}}group = 8, input = {{ *}}group>
 func.func @reads(%x: tensor<2x4xf32>, %g: tensor<2x4xf32>) -> (tensor<2x2xf32>, tensor<2x2xf32>, tensor<2x2xf32>) {
   %in = ssm.weight "in" dense<1.0> : tensor<4x4xf32> {ssm.precision = #ssm.precision<storage = i8, input = token>}
   %a = arith.constant dense<0.5> : tensor<2x4xf32>

@@ -158,7 +158,8 @@ def RotateWeightsPass : Pass<"ssm-rotate-weights", "::mlir::ModuleOp"> {
     R has blocks of the largest power of two that divides the row, at most
     `block`. The weight is rotated in double and rounded to f32 once. It must
     have no other use; otherwise a remark says that it is left alone, as is one
-    with rows of an odd length.
+    with rows of an odd length. Where a block is a whole row, x is then rounded
+    with one scale per token, also if it was to have one per group.
 
     Runs between ssm-assign-precision and ssm-quantize-weights.
 
