@@ -31,13 +31,15 @@ func.func @scan(%h: tensor<3xf32>, %u: tensor<6x3xf32>) -> (tensor<3xf32>, tenso
   return %last, %y : tensor<3xf32>, tensor<6x3xf32>
 }
 
-// Neighbours first, then pairs of them; one product at the end.
+// A round for each bit, the lowest first; one product at the end.
 // CHECK-LABEL: func @hadamard
 func.func @hadamard(%x: tensor<3x12xf32>) -> tensor<3x12xf32> {
-  // CHECK: tensor.expand_shape %{{.*}} {{\[}}[0], [1, 2, 3]] output_shape [3, 6, 2, 1]
-  // CHECK: tensor.expand_shape %{{.*}} {{\[}}[0], [1, 2, 3]] output_shape [3, 3, 2, 2]
+  // CHECK: arith.ori %{{.*}}, %c1{{[ _]}}
+  // CHECK: %[[A:.*]] = arith.addf
+  // CHECK: %[[B:.*]] = arith.subf
+  // CHECK: arith.select %{{.*}}, %[[A]], %[[B]]
+  // CHECK: arith.ori %{{.*}}, %c2{{[ _]}}
   // CHECK: arith.addf
-  // CHECK: arith.subf
   // CHECK: arith.mulf %{{.*}}, %cst{{.*}} : f32
   // CHECK-NOT: ssm.hadamard
   %y = ssm.hadamard %x block 4 : tensor<3x12xf32>

@@ -86,7 +86,7 @@ struct LowerLinear : OpRewritePattern<LinearOp> {
   }
 };
 
-/// A round of butterflies at a time, over [..., K / (2 * half), 2, half].
+/// A round of butterflies at a time.
 struct LowerHadamard : OpRewritePattern<HadamardOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(HadamardOp op,
@@ -107,32 +107,27 @@ struct LowerHadamard : OpRewritePattern<HadamardOp> {
     return success();
   }
 
+  /// Of places that differ in the bit `half` alone: the sum at the one without
+  /// it, the difference at the other.
   static Value butterflies(TensorWriter &w, Value x, int64_t half) {
-    Shape shape = TensorWriter::shape(x);
-    Type element = TensorWriter::element(x);
-    int64_t last = shape.size() - 1, pair = last + 1;
-    SmallVector<int64_t> split(shape.drop_back());
-    split.append({shape[last] / (2 * half), 2, half});
-    SmallVector<ReassociationIndices> groups;
-    for (int64_t dim = 0; dim < last; ++dim)
-      groups.push_back({dim});
-    groups.push_back({last, pair, last + 2});
-    Value pairs = tensor::ExpandShapeOp::create(
-        w, RankedTensorType::get(split, element), x, groups);
-    SmallVector<int64_t> others = range(split.size());
-    others.erase(others.begin() + pair);
-    Value sums = w.zip(
-        {w.slice(pairs, pair, w.index(0)), w.slice(pairs, pair, w.index(1))},
-        {others, others}, w.empty(split, element),
-        [&](TensorWriter &b, ValueRange v) -> Value {
+    return w.generate(
+        TensorWriter::shape(x), TensorWriter::element(x),
+        [&](TensorWriter &b, ValueRange at) -> Value {
+          SmallVector<Value> place(at);
+          Value bit = b.index(half);
+          auto element = [&](Value last) -> Value {
+            place.back() = last;
+            return tensor::ExtractOp::create(b, x, place);
+          };
+          Value high = element(arith::OrIOp::create(b, at.back(), bit));
+          Value low = element(arith::AndIOp::create(b, at.back(), b.index(~half)));
           Value isSum = arith::CmpIOp::create(
-              b, arith::CmpIPredicate::eq, linalg::IndexOp::create(b, pair),
-              b.index(0));
+              b, arith::CmpIPredicate::eq,
+              arith::AndIOp::create(b, at.back(), bit), b.index(0));
           return arith::SelectOp::create(
-              b, isSum, arith::AddFOp::create(b, v[0], v[1]),
-              arith::SubFOp::create(b, v[0], v[1]));
+              b, isSum, arith::AddFOp::create(b, low, high),
+              arith::SubFOp::create(b, low, high));
         });
-    return tensor::CollapseShapeOp::create(w, sums, groups);
   }
 };
 

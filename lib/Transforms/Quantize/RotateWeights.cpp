@@ -124,6 +124,14 @@ void RotateWeights::consider(ssm::WeightOp weight) {
   // It is no part of the model's file any more.
   weight.removeFileAttr();
   weight.removeOffsetAttr();
+  // Whatever a row had of outliers is now everywhere: one scale is enough.
+  if (precision.getInput() && size == k)
+    weight->setAttr(
+        ssm::kPrecisionAttr,
+        ssm::PrecisionAttr::get(
+            &getContext(), precision.getStorage(), precision.getGroup(),
+            precision.getAsymmetric(),
+            ssm::InputScalesAttr::get(&getContext(), ssm::InputScales::token)));
   linear.getXMutable().assign(rotate(linear.getX(), size));
   ++rotated;
 }

@@ -98,7 +98,7 @@ func.func @stays(%x: tensor<32xf32>, %i: tensor<4xi64>) -> (tensor<4x2xf32>, ten
 // A rotation takes its gate, however long the sequence is; the linear of integers
 // after it has its own kernel.
 // CHECK-LABEL: func @rotation
-// CHECK: %[[R:.*]] = ssm.kernel @kernels::@hadamard_0(%arg0, %arg1)
+// CHECK: %[[R:.*]] = ssm.kernel @kernels::@hadamard_0(%arg1, %arg0)
 // CHECK: ssm.kernel @kernels::@linear_0(%[[R]], %arg2)
 func.func @rotation(%x: tensor<4096x8xf32>, %g: tensor<4096x8xf32>, %w: tensor<8x8xf32>) -> tensor<4096x8xf32> {
   %s = ssm.silu %g : tensor<4096x8xf32>

@@ -158,19 +158,20 @@ def RotateWeightsPass : Pass<"ssm-rotate-weights", "::mlir::ModuleOp"> {
     R has blocks of the largest power of two that divides the row, at most
     `block`. The weight is rotated in double and rounded to f32 once. It must
     have no other use; otherwise a remark says that it is left alone, as is one
-    with rows of an odd length.
+    with rows of an odd length. Where a block is a whole row, x is then rounded
+    with one scale per token, also if it was to have one per group.
 
     Runs between ssm-assign-precision and ssm-quantize-weights.
 
     ```text
-    %w = ssm.weight "w" dense_resource<w>
-      {ssm.precision = #ssm.precision<storage = i8, input = token>} : tensor<16x48xf32>
+    %w = ssm.weight "w" dense_resource<w> : tensor<16x48xf32>
+      {ssm.precision = #ssm.precision<storage = i8, input = token>}
     %z = ssm.linear %y, %w : tensor<4x48xf32>, tensor<16x48xf32> -> tensor<4x16xf32>
     ```
     becomes
     ```text
-    %w = ssm.weight "w" dense_resource<w.rotated>
-      {ssm.precision = #ssm.precision<storage = i8, input = token>} : tensor<16x48xf32>
+    %w = ssm.weight "w" dense_resource<w.rotated> : tensor<16x48xf32>
+      {ssm.precision = #ssm.precision<storage = i8, input = token>}
     %r = ssm.hadamard %y block 16 : tensor<4x48xf32>
     %z = ssm.linear %r, %w : tensor<4x48xf32>, tensor<16x48xf32> -> tensor<4x16xf32>
     ```
