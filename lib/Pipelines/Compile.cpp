@@ -8,6 +8,8 @@
 #include "Diagnostics.h"
 #include "ExplainStreaming.h"
 #include "ReadModel.h"
+#include "Report.h"
+#include "ReportWeights.h"
 #include "Verify.h"
 #include "itera/CodeGen/Halide/Kernels.h"
 #include "itera/CodeGen/LLVM/Emit.h"
@@ -35,16 +37,21 @@ using OwnedBytes = std::vector<std::unique_ptr<std::vector<char>>>;
 /// One run of the compiler over one model.
 class Compilation {
 public:
-  Compilation(const CompileOptions &options, MLIRContext &context)
-      : options(options), context(context),
+  /// `kept` gets what a report needs.
+  Compilation(const CompileOptions &options, MLIRContext &context,
+              ReportModules *kept = nullptr)
+      : options(options), context(context), kept(kept),
         diagnostics(context, options.input) {}
 
   CompileStatus run();
   /// The stages from `first` on, of a module that the ones before have made.
   CompileStatus runFrom(Stage first, ModuleOp module);
+  /// Of the artefact's image, once it is written.
+  uint64_t getWeightBytes() const { return weightBytes; }
 
 private:
   CompileStatus quantize(ModuleOp module);
+  llvm::Error keepReference(ModuleOp module);
   CompileStatus tapValues(ModuleOp module);
   CompileStatus runStage(Stage stage, ModuleOp module);
   CompileStatus writeText(ModuleOp module);
@@ -54,8 +61,10 @@ private:
 
   const CompileOptions &options;
   MLIRContext &context;
+  ReportModules *kept;
   DiagnosticPrinter diagnostics;
   CompiledKernels kernels;
+  uint64_t weightBytes = 0;
 };
 
 } // namespace
@@ -104,6 +113,15 @@ CompileStatus Compilation::runStage(Stage stage, ModuleOp module) {
   return CompileStatus::internalError;
 }
 
+/// For the report: the model as it is before its weights change, in f32.
+llvm::Error Compilation::keepReference(ModuleOp module) {
+  kept->reference = module.clone();
+  if (!dequantizeWeights(*kept->reference) && !hasPrecisions(module))
+    return llvm::createStringError(
+        "--report: no weight of the model is quantised; give --bits");
+  return llvm::Error::success();
+}
+
 /// Stage quantize. What calibration finds lies between its two halves.
 CompileStatus Compilation::quantize(ModuleOp module) {
   QuantizeOptions quantize;
@@ -128,6 +146,9 @@ CompileStatus Compilation::quantize(ModuleOp module) {
   });
   if (status != CompileStatus::done)
     return status;
+  if (kept)
+    if (llvm::Error error = keepReference(module))
+      return fail(CompileStatus::badInput, std::move(error));
   StatisticsFile statistics;
   if (!options.calibration.empty())
     if (llvm::Error error = calibrate(module, options, context, statistics))
@@ -221,6 +242,8 @@ CompileStatus Compilation::runFrom(Stage first, ModuleOp module) {
                                                     : runStage(stage, module);
     if (status != CompileStatus::done)
       return status;
+    if (stage == Stage::quantize && kept)
+      kept->quantized = module.clone();
     if (stage == Stage::stream && options.explainStreaming)
       explainStreaming(module, llvm::outs());
     if (options.stopAfter <= stage)
@@ -306,6 +329,7 @@ CompileStatus Compilation::writeArtefact(ModuleOp planned) {
   for (const auto &[name, kernel] : kernels.byName)
     request.objects.push_back(
         {StringRef(kernel.object.data(), kernel.object.size()), name});
+  weightBytes = weights.size;
   if (weights.size > 0)
     request.weights = weights;
   if (options.emit == EmitKind::object) {
@@ -360,13 +384,44 @@ static CompileStatus verify(const CompileOptions &options,
 
 CompileStatus itera::compileModule(ModuleOp module, Stage first,
                                    const CompileOptions &options,
-                                   MLIRContext &context) {
-  return Compilation(options, context).runFrom(first, module);
+                                   MLIRContext &context,
+                                   uint64_t *weightBytes) {
+  Compilation compilation(options, context);
+  CompileStatus status = compilation.runFrom(first, module);
+  if (weightBytes)
+    *weightBytes = compilation.getWeightBytes();
+  return status;
+}
+
+/// Compiles, and then measures what quantisation has done.
+static CompileStatus compileWithReport(const CompileOptions &options,
+                                       MLIRContext &context) {
+  auto fail = [&](llvm::Error error) {
+    llvm::errs() << options.input
+                 << ": error: --report: " << llvm::toString(std::move(error))
+                 << "\n";
+    return CompileStatus::badInput;
+  };
+  if (llvm::Error error = checkReport(options))
+    return fail(std::move(error));
+  ReportModules modules;
+  {
+    Compilation compilation(options, context, &modules);
+    CompileStatus status = compilation.run();
+    if (status != CompileStatus::done)
+      return status;
+    modules.weightBytes = compilation.getWeightBytes();
+  }
+  if (llvm::Error error = writeReport(modules, options, context))
+    return fail(std::move(error));
+  return CompileStatus::done;
 }
 
 CompileStatus itera::compile(const CompileOptions &options,
                              MLIRContext &context) {
-  CompileStatus status = Compilation(options, context).run();
+  CompileStatus status = options.report.empty()
+                             ? Compilation(options, context).run()
+                             : compileWithReport(options, context);
   if (status == CompileStatus::done && options.verify)
     return verify(options, context);
   return status;

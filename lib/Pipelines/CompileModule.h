@@ -10,9 +10,11 @@
 namespace itera {
 
 /// Runs the stages from `first` on and writes the output. `module` is used up.
+/// `weightBytes` gets the size of an artefact's image of weights.
 CompileStatus compileModule(mlir::ModuleOp module, Stage first,
                             const CompileOptions &options,
-                            mlir::MLIRContext &context);
+                            mlir::MLIRContext &context,
+                            uint64_t *weightBytes = nullptr);
 
 } // namespace itera
 

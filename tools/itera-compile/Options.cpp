@@ -12,6 +12,7 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
+#include "llvm/Support/Program.h"
 #include "llvm/Support/Threading.h"
 
 using namespace itera;
@@ -170,6 +171,16 @@ struct Flags {
       cl::desc("Compile the model plainly too, run both here on random inputs, "
                "and print the largest difference of each output"),
       cl::cat(category)};
+  cl::opt<std::string> report{
+      "report",
+      cl::desc("Measure what quantisation does (bytes, errors of layers, "
+               "outputs and states, speed) and write it down: a page or JSON"),
+      cl::value_desc("file.html|file.json"), cl::cat(category)};
+  cl::opt<std::string> reportData{
+      "report-data",
+      cl::desc("What to measure with: .npz with the model's inputs, or a text; "
+               "default: the data of --calibrate, or else random inputs"),
+      cl::value_desc("file.npz|text"), cl::cat(category)};
   cl::opt<bool> listOps{
       "list-supported-ops",
       cl::desc("Print the operators that models may use, as Markdown"),
@@ -217,6 +228,44 @@ static StringRef endingOf(const CompileOptions &options) {
     return "s";
   }
   llvm_unreachable("an output kind without an ending");
+}
+
+static Error checkReportFlags(const CompileOptions &options) {
+  StringRef report = options.report;
+  if (report.empty()) {
+    if (!options.reportData.empty())
+      return createStringError("--report-data: needs --report");
+    return Error::success();
+  }
+  if (!report.ends_with(".html") && !report.ends_with(".json"))
+    return createStringError("--report=%s: expected a file .html or .json",
+                             options.report.c_str());
+  if (options.report == options.input || options.report == options.output)
+    return createStringError("--report=%s: would overwrite the %s",
+                             options.report.c_str(),
+                             options.report == options.input ? "model"
+                                                             : "artefact");
+  if (options.optLevel == 0)
+    return createStringError("--report: needs --opt-level=2");
+  if (options.stopAfter != Stage::emit || (options.emit != EmitKind::shared &&
+                                           options.emit != EmitKind::object))
+    return createStringError(
+        "--report: needs a shared object or an object as output");
+  if (!options.taps.empty())
+    return createStringError("--report: goes without --taps");
+  return Error::success();
+}
+
+/// The arguments, quoted where a shell would part them.
+static std::string quoteCommandLine(int argc, char **argv) {
+  std::string line = sys::path::filename(argv[0]).str();
+  for (int i = 1; i < argc; ++i) {
+    std::string argument;
+    raw_string_ostream stream(argument);
+    sys::printArg(stream, argv[i], /*Quote=*/StringRef(argv[i]).contains(' '));
+    line += " " + argument;
+  }
+  return line;
 }
 
 Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
@@ -267,8 +316,9 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
     return createStringError(
         "--calibrate-frames=%llu: expected 1 to 67108864",
         static_cast<unsigned long long>(flags.calibrationFrames));
-  if (!flags.tokenizer.empty() && flags.calibration.empty())
-    return createStringError("--tokenizer: needs --calibrate");
+  if (!flags.tokenizer.empty() && flags.calibration.empty() &&
+      flags.reportData.empty())
+    return createStringError("--tokenizer: needs --calibrate or --report-data");
   if (flags.optLevel == 0 && (flags.bits != 32 || !flags.precisions.empty()))
     return createStringError("%s: needs --opt-level=2",
                              flags.bits != 32 ? "--bits" : "--precision");
@@ -294,6 +344,8 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.emit = flags.emit;
   options.optLevel = flags.optLevel;
   options.verify = flags.verify;
+  options.report = flags.report;
+  options.reportData = flags.reportData;
   options.stream = flags.stream;
   options.bits = flags.bits;
   options.group = flags.group;
@@ -361,6 +413,9 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
       (options.stopAfter != Stage::emit || options.emit != EmitKind::shared))
     return createStringError("--verify needs a shared object as output");
 
+  if (Error error = checkReportFlags(options))
+    return error;
+
   SmallString<128> cache(flags.cacheDir);
   if (flags.cacheDir.getNumOccurrences() == 0 &&
       sys::path::cache_directory(cache))
@@ -374,6 +429,7 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
                   " --mcpu=" + options.target.cpu;
   if (options.rotate)
     options.flags += " --rotate";
+  options.commandLine = quoteCommandLine(argc, argv);
   if (options.prune > 0)
     options.flags += formatv(" --prune={0}", options.prune).str();
   if (!options.taps.empty())

@@ -64,8 +64,14 @@ struct CompileOptions {
   std::string cacheDir;
   /// Compare with the plain lowering on random inputs, and print the result.
   bool verify = false;
+  /// Where to write what quantisation has done, .html or .json; empty: nowhere.
+  std::string report;
+  /// Sample data to measure it with; empty: that of calibration, or random.
+  std::string reportData;
   /// This program, to run workers, and its command line for the artefact.
   std::string program, flags;
+  /// As it was typed, for the report.
+  std::string commandLine;
 };
 
 /// What a run ended with; the numbers are exit codes.

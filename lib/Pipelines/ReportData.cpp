@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "ReportRuns.h"
+
+#include "itera/Run/LanguageModel.h"
+#include "itera/Run/Tensors.h"
+#include <cstring>
+
+using namespace llvm;
+using namespace itera;
+
+/// The product of the dimensions before time.
+static uint64_t getOuter(const itera_tensor_info &info) {
+  uint64_t outer = 1;
+  for (int32_t i = 0; i < info.time_dim; ++i)
+    outer *= info.dims[i];
+  return outer;
+}
+
+static bool isStreamed(const itera_tensor_info &info) {
+  return info.role == ITERA_ROLE_STREAM;
+}
+
+static Sample makeRandomSample(const LoadedModel &model) {
+  // Long enough for states to settle, and no longer than tables of positions
+  // that the file's own length speaks for.
+  constexpr uint64_t kFrames = 256;
+  Sample sample;
+  for (auto [index, info] : enumerate(model.getInputs())) {
+    bool isState = info->role == ITERA_ROLE_INITIAL_STATE;
+    if (model.canStream() && isStreamed(*info)) {
+      uint64_t length = info->dims[info->time_dim];
+      sample.frames = length > 1 ? length : kFrames;
+      sample.inputs.push_back(makeRandomBuffer(
+          ResizedInfo(*info, sample.frames).get(), index));
+    } else {
+      sample.inputs.push_back(isState ? std::vector<char>()
+                                      : makeRandomBuffer(*info, index));
+    }
+  }
+  return sample;
+}
+
+Expected<ReportData> itera::readReportData(const LoadedModel &model,
+                                           const SampleOptions &options) {
+  ReportData data;
+  if (options.path.empty()) {
+    data.kind = "random";
+    data.samples.push_back(makeRandomSample(model));
+    return data;
+  }
+  Expected<std::vector<Sample>> samples = readSamples(model, options);
+  if (!samples)
+    return samples.takeError();
+  data.samples = std::move(*samples);
+  if (StringRef(options.path).ends_with(".npz")) {
+    data.kind = "arrays";
+    return data;
+  }
+  data.kind = "text";
+  if (!model.canStream())
+    return data;
+  Sample &whole = data.samples.front();
+  for (const Sample &piece : drop_begin(data.samples)) {
+    whole.frames += piece.frames;
+    for (auto [to, from] : zip_equal(whole.inputs, piece.inputs))
+      to.insert(to.end(), from.begin(), from.end());
+  }
+  data.samples.resize(1);
+  return data;
+}
+
+Sample itera::sliceSample(const LoadedModel &model, const Sample &sample,
+                          uint64_t start, uint64_t count) {
+  Sample slice{sample.inputs, count};
+  for (auto [info, from, to] :
+       zip_equal(model.getInputs(), sample.inputs, slice.inputs)) {
+    if (!isStreamed(*info) || from.empty())
+      continue;
+    uint64_t outer = getOuter(*info), row = from.size() / sample.frames / outer;
+    to.resize(count * outer * row);
+    for (uint64_t i = 0; i < outer; ++i)
+      std::memcpy(&to[i * count * row],
+                  &from[(i * sample.frames + start) * row], count * row);
+  }
+  return slice;
+}
+
+std::vector<Sample> itera::limitSamples(const LoadedModel &model,
+                                        ArrayRef<Sample> samples,
+                                        uint64_t frames) {
+  constexpr uint64_t kBytes = uint64_t(1) << 28;
+  double bytes = 1; // of a frame, or of a run
+  for (const itera_tensor_info *info : model.getOutputs())
+    bytes += isStreamed(*info)
+                 ? double(getFrameBytes(*info)) * info->frames / info->period
+                 : double(info->bytes);
+  uint64_t left = std::min(frames, std::max<uint64_t>(kBytes / bytes, 1));
+  std::vector<Sample> limited;
+  for (const Sample &sample : samples) {
+    if (!left)
+      break;
+    uint64_t count = model.canStream() ? std::min(left, sample.frames) : 1;
+    limited.push_back(model.canStream() ? sliceSample(model, sample, 0, count)
+                                        : sample);
+    left -= count;
+  }
+  return limited;
+}
+
+uint64_t itera::countFrames(ArrayRef<Sample> samples) {
+  uint64_t frames = 0;
+  for (const Sample &sample : samples)
+    frames += std::max<uint64_t>(sample.frames, 1);
+  return frames;
+}
