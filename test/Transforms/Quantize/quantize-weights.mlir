@@ -10,10 +10,6 @@
 // CHECK: %[[S:.*]] = ssm.weight "w.scales" dense_resource<w.scales> : tensor<1x1xbf16>
 // CHECK: ssm.embedding %{{.*}}, %[[W]] scales(%[[S]] : tensor<1x1xbf16>) group 8
 // CHECK: ssm.linear %{{.*}}, %[[W]] scales(%[[S]] : tensor<1x1xbf16>) group 8 int8_input token
-// CHECK-DAG: w.i4: "0x01000000F8FB0105FF030607"
-// CHECK-DAG: w.scales: "0x02000000803E"
-// MAX-DAG: w.scales: "0x02000000803E"
-// ABSMAX-DAG: w.scales: "0x02000000923E"
 func.func @exact(%x: tensor<4x8xf32>, %ids: tensor<4xi64>) -> (tensor<4x1xf32>, tensor<4x8xf32>) {
   %w = ssm.weight "w" dense<[[-2.0, -1.25, 0.25, 1.25, -0.25, 0.75, 1.5, 1.75]]>
     : tensor<1x8xf32> {ssm.precision = #ssm.precision<storage = i4, group = 8, input = token>}
@@ -25,7 +21,6 @@ func.func @exact(%x: tensor<4x8xf32>, %ids: tensor<4xi64>) -> (tensor<4x1xf32>, 
 // Eight bits: one scale per row, rounded up so that the largest fits; a row of zeros.
 // CHECK-LABEL: @rows
 // CHECK: ssm.linear {{.*}} scales(%{{.*}} : tensor<2x1xbf16>) int8_input token :
-// CHECK-DAG: v.i8: "0x010000007FD60000"
 func.func @rows(%x: tensor<4x2xf32>) -> tensor<4x2xf32> {
   %w = ssm.weight "v" dense<[[3.0, -1.0], [0.0, 0.0]]>
     : tensor<2x2xf32> {ssm.precision = #ssm.precision<storage = i8, input = token>}
@@ -46,3 +41,9 @@ func.func @halves(%x: tensor<4x2xf32>) -> (tensor<4x1xf32>, tensor<4x1xf32>) {
   %z = ssm.linear %x, %b : tensor<4x2xf32>, tensor<1x2xf32> -> tensor<4x1xf32>
   return %y, %z : tensor<4x1xf32>, tensor<4x1xf32>
 }
+
+// CHECK-DAG: w.i4: "0x01000000F8FB0105FF030607"
+// CHECK-DAG: w.scales: "0x02000000803E"
+// MAX-DAG: w.scales: "0x02000000803E"
+// ABSMAX-DAG: w.scales: "0x02000000923E"
+// CHECK-DAG: v.i8: "0x010000007FD60000"
