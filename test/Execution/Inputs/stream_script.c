@@ -96,7 +96,8 @@ int main(int argc, char **argv) {
                 letter == 'b' || letter == 'w');
     for (i = 0; i < outputs; ++i) {
       const itera_tensor_info *info = api->output_info(i);
-      uint64_t frames = letter == 'w' ? api->frames_total(number, i)
+      uint64_t frames = !api->frames_total ? 0 /* no stream */
+                        : letter == 'w'    ? api->frames_total(number, i)
                         : ends        ? api->frames_left(session, i)
                                       : api->frames_after(session, number, i);
       free(results[i]);
