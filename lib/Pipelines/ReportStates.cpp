@@ -170,7 +170,7 @@ static Error timeBoth(const LoadedModel &before, const LoadedModel &after,
   constexpr double kMicroseconds = 1e6;
   std::vector<double> first, second;
   double spent = 0;
-  while (first.size() < 3 || (spent < kMicroseconds && first.size() < 15)) {
+  while (first.size() < 3 || (spent < kMicroseconds && first.size() < 31)) {
     for (auto [model, times] : {std::pair(&before, &first), {&after, &second}}) {
       Expected<double> time = run(*model);
       if (!time)
@@ -228,7 +228,7 @@ Error itera::compareSpeed(const LoadedModel &before, const LoadedModel &after,
     uint64_t frames;
     bool isStep;
   };
-  for (Kind kind : {Kind{"step", 32, true}, Kind{"prefill", 512, false}}) {
+  for (Kind kind : {Kind{"step", 32, true}, Kind{"prefill", 128, false}}) {
     uint64_t frames = std::min(kind.frames, sample.frames);
     Sample part = sliceSample(before, sample, 0, frames);
     SpeedReport entry{kind.what, frames, 0, 0};
