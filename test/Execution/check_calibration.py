@@ -38,7 +38,7 @@ def compile_model(name, *flags):
 def divergence(path):
     out = subprocess.run([runner, path, "--eval", text_path, "--eval-against", full, "--json"], check=True,
                          stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(out)["kl_per_token"]
+    return json.loads(out)["against"]["kl_per_token"]
 
 
 full = compile_model("full")
