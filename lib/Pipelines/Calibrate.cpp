@@ -148,7 +148,7 @@ static llvm::Expected<std::string> keyOf(ModuleOp module, const Wanted &wanted,
   if (auto source = module->getAttrOfType<StringAttr>(ssm::kSourceHashAttr))
     add(source.getValue());
   add(llvm::utostr(options.calibrationFrames) + " " +
-      std::to_string(options.prune));
+      std::to_string(options.prune) + (options.rotate ? " rotated" : ""));
   for (auto &[name, k] : wanted)
     add(name);
   for (const auto &[name, dims] : options.shapes) {
