@@ -1,7 +1,7 @@
 """Checks that the numbers of two reports, of --bits=4 and --bits=8, agree with the
 artefacts, with itera-run and with each other, and that the page is self-contained.
 
-Usage: check_report.py FOUR.json EIGHT.json FOUR.html FOUR.so EVAL.json PLAN_WEIGHT_BYTES
+Usage: check_report.py FOUR.json EIGHT.json FOUR.html FOUR.so EVAL.json PLAN_WEIGHT_BYTES.txt
 EVAL.json is of itera-run FOUR.so --eval TEXT --eval-against F32.so --json.
 """
 
@@ -85,7 +85,7 @@ def main():
     evaluation = json.load(open(evaluation))
     check_bytes(four)
     check_bytes(eight)
-    assert four["sizes"]["weight_bytes_after"] == int(weight_bytes)
+    assert four["sizes"]["weight_bytes_after"] == int(open(weight_bytes).read())
     assert four["sizes"]["file_bytes_after"] == os.path.getsize(artefact)
     check_linears(four, eight)
     check_language(four, eight, evaluation, evaluation["tokens"])
