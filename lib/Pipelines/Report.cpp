@@ -329,7 +329,11 @@ llvm::Error Reporter::run() {
     return data.takeError();
   report.data = data->kind;
   report.dataFile = llvm::sys::path::filename(how.path).str();
+  report.streams = before->canStream();
   report.frames = countFrames(data->samples);
+  if (!options.calibration.empty() && options.reportData.empty())
+    report.notes.push_back(
+        "the weights were chosen by the same data, so that others may lose more");
   if (llvm::Error error = measureLinears(*data))
     return error;
   if (llvm::Error error = measureRuns(*data))

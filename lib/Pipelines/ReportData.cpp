@@ -21,16 +21,13 @@ static bool isStreamed(const itera_tensor_info &info) {
   return info.role == ITERA_ROLE_STREAM;
 }
 
-static Sample makeRandomSample(const LoadedModel &model) {
-  // Long enough for states to settle, and no longer than tables of positions
-  // that the file's own length speaks for.
-  constexpr uint64_t kFrames = 256;
+/// Of a stream `frames` frames, or with 0 as many as the file was made for.
+static Sample makeRandomSample(const LoadedModel &model, uint64_t frames) {
   Sample sample;
   for (auto [index, info] : enumerate(model.getInputs())) {
     bool isState = info->role == ITERA_ROLE_INITIAL_STATE;
     if (model.canStream() && isStreamed(*info)) {
-      uint64_t length = info->dims[info->time_dim];
-      sample.frames = length > 1 ? length : kFrames;
+      sample.frames = frames ? frames : uint64_t(info->dims[info->time_dim]);
       sample.inputs.push_back(makeRandomBuffer(
           ResizedInfo(*info, sample.frames).get(), index));
     } else {
@@ -46,7 +43,15 @@ Expected<ReportData> itera::readReportData(const LoadedModel &model,
   ReportData data;
   if (options.path.empty()) {
     data.kind = "random";
-    data.samples.push_back(makeRandomSample(model));
+    // A table of positions may end before that.
+    constexpr uint64_t kFrames = 1024;
+    Sample sample = makeRandomSample(model, kFrames);
+    Expected<std::vector<std::vector<char>>> outputs = runSample(model, sample);
+    if (!outputs) {
+      consumeError(outputs.takeError());
+      sample = makeRandomSample(model, 0);
+    }
+    data.samples.push_back(std::move(sample));
     return data;
   }
   Expected<std::vector<Sample>> samples = readSamples(model, options);

@@ -41,6 +41,8 @@ void Comparison::add(const Comparison &other) {
 double Comparison::getDecibels() const {
   if (!count || !std::isfinite(signal) || !std::isfinite(noise))
     return std::numeric_limits<double>::quiet_NaN();
+  if (noise == 0)
+    return std::numeric_limits<double>::infinity();
   return 10 * std::log10(signal) - 10 * std::log10(noise);
 }
 

@@ -149,9 +149,10 @@ void Page::head() {
   else
     out << "Measured with the " << escape(report.data) << " <code>"
         << escape(report.dataFile) << "</code>";
-  out << (report.data == "random" ? " Frames: " : ", frames: ")
-      << formatCount(report.frames) << "; of linears "
-      << formatCount(report.layerFrames) << ".</p>\n";
+  out << (report.data == "random" ? " " : ": ") << formatCount(report.frames)
+      << (report.streams ? " frames" : " runs of whole inputs")
+      << ", and of these " << formatCount(report.layerFrames)
+      << " for single layers.</p>\n";
   for (const std::string &note : report.notes)
     out << "<p class=\"soft\">Note: " << escape(note) << ".</p>\n";
 }

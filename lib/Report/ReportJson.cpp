@@ -49,9 +49,11 @@ std::vector<size_t> itera::findWorst(const QuantizationReport &report,
 }
 
 static json::Value toJson(double value) {
-  if (std::isinf(value))
-    return value > 0 ? "exact" : json::Value(nullptr);
-  return std::isnan(value) ? json::Value(nullptr) : json::Value(value);
+  return std::isfinite(value) ? json::Value(value) : json::Value(nullptr);
+}
+
+static json::Value ratioToJson(double ratio) {
+  return std::isinf(ratio) && ratio > 0 ? json::Value("exact") : toJson(ratio);
 }
 
 static json::Value toJson(uint64_t value) { return int64_t(value); }
@@ -75,9 +77,9 @@ static json::Object toJson(const WeightReport &weight) {
           {"input", toJson(weight.input)},
           {"bytes_before", toJson(weight.bytesBefore)},
           {"bytes_after", toJson(weight.bytesAfter)},
-          {"sqnr_weight_db", toJson(weight.weightRatio)},
-          {"sqnr_local_db", toJson(weight.localRatio)},
-          {"sqnr_cumulative_db", toJson(weight.cumulativeRatio)}};
+          {"sqnr_weight_db", ratioToJson(weight.weightRatio)},
+          {"sqnr_local_db", ratioToJson(weight.localRatio)},
+          {"sqnr_cumulative_db", ratioToJson(weight.cumulativeRatio)}};
 }
 
 static json::Object toJson(const LanguageReport &language) {
@@ -137,7 +139,7 @@ std::string itera::formatJson(const QuantizationReport &report) {
     outputs.push_back(json::Object{{"name", toJson(output.name)},
                                    {"max_abs_diff", toJson(output.maxAbs)},
                                    {"cosine", toJson(output.cosine)},
-                                   {"sqnr_db", toJson(output.ratio)}});
+                                   {"sqnr_db", ratioToJson(output.ratio)}});
   for (const SpeedReport &entry : report.speed)
     speed.push_back(json::Object{{"what", entry.what},
                                  {"frames", toJson(entry.frames)},
@@ -158,6 +160,7 @@ std::string itera::formatJson(const QuantizationReport &report) {
       {"worst", std::move(worst)},
       {"data", json::Object{{"kind", report.data},
                             {"file", orNull(report.dataFile)},
+                            {"unit", report.streams ? "frames" : "runs"},
                             {"frames", toJson(report.frames)},
                             {"layer_frames", toJson(report.layerFrames)}}},
       {"outputs", std::move(outputs)},

@@ -74,8 +74,9 @@ struct QuantizationReport {
   std::vector<WeightReport> weights; // in the order of the model
 
   /// "text", "arrays" or "random", its file, and how many frames were used for
-  /// the ratios of linears, and for all else.
+  /// the ratios of linears, and for all else; runs if the model does not stream.
   std::string data, dataFile;
+  bool streams = true;
   uint64_t frames = 0, layerFrames = 0;
   std::vector<OutputReport> outputs;
   std::optional<LanguageReport> language;
@@ -100,7 +101,8 @@ std::vector<StorageReport> sumByStorage(const QuantizationReport &report);
 std::vector<size_t> findWorst(const QuantizationReport &report,
                               size_t count = 10);
 
-/// JSON has neither infinities nor NaN: "exact" and null.
+/// JSON has neither infinities nor NaN: a ratio without noise is "exact", and
+/// what was not measured or is not finite null.
 std::string formatJson(const QuantizationReport &report);
 /// One page that needs nothing else.
 std::string formatHtml(const QuantizationReport &report);
