@@ -95,6 +95,7 @@ static llvm::Error buildTapped(ModuleOp module, const CompileOptions &options,
   host.taps.clear();
   host.rollback = 0;
   host.explainStreaming = false;
+  host.onlyErrors = true;
   host.flags = "calibration";
   if (compileModule(*copy, Stage::stream, host, context) !=
       CompileStatus::done)
@@ -136,29 +137,34 @@ static llvm::Error observe(StringRef path, const CompileOptions &options,
   return llvm::Error::success();
 }
 
-/// Names the result by all that it depends on.
-static llvm::Expected<std::string> keyOf(ModuleOp module, const Wanted &wanted,
-                                         const CompileOptions &options) {
+llvm::Expected<std::string> itera::makeSampleKey(ModuleOp module,
+                                                 const CompileOptions &options,
+                                                 uint64_t frames,
+                                                 ArrayRef<std::string> others) {
   llvm::SHA256 hash;
   auto add = [&](StringRef text) {
     hash.update(text);
     hash.update(StringRef("\0", 1));
   };
+  SmallVector<std::string> files;
   add(kVersion);
   if (auto source = module->getAttrOfType<StringAttr>(ssm::kSourceHashAttr))
     add(source.getValue());
-  add(llvm::utostr(options.calibrationFrames) + " " +
-      std::to_string(options.prune) + (options.rotate ? " rotated" : ""));
-  for (auto &[name, k] : wanted)
-    add(name);
+  else
+    files.push_back(options.input);
+  add(llvm::utostr(frames) + " " + std::to_string(options.prune) +
+      (options.rotate ? " rotate" : ""));
+  for (const std::string &other : others)
+    add(other);
   for (const auto &[name, dims] : options.shapes) {
     add(name);
     for (int64_t dim : dims)
       add(llvm::itostr(dim));
   }
-  for (const std::string &path : {options.calibration, options.tokenizer}) {
-    if (path.empty())
-      continue;
+  for (const std::string &path : {options.calibration, options.tokenizer})
+    if (!path.empty())
+      files.push_back(path);
+  for (const std::string &path : files) {
     auto file = llvm::MemoryBuffer::getFile(path);
     if (!file)
       return llvm::createStringError(file.getError(), "cannot read '%s': %s",
@@ -193,7 +199,11 @@ llvm::Error itera::calibrate(ModuleOp module, const CompileOptions &options,
                              MLIRContext &context,
                              StatisticsFile &statistics) {
   Wanted wanted = findWanted(module);
-  llvm::Expected<std::string> key = keyOf(module, wanted, options);
+  SmallVector<std::string> names;
+  for (auto &[name, k] : wanted)
+    names.push_back(name.str());
+  llvm::Expected<std::string> key =
+      makeSampleKey(module, options, options.calibrationFrames, names);
   if (!key)
     return key.takeError();
   if (wanted.empty())

@@ -28,6 +28,13 @@ struct StatisticsFile {
 llvm::Error calibrate(mlir::ModuleOp module, const CompileOptions &options,
                       mlir::MLIRContext &context, StatisticsFile &statistics);
 
+/// Names a result of running `module` over the sample data, by all that it
+/// depends on; `others` are what makes it this result.
+llvm::Expected<std::string> makeSampleKey(mlir::ModuleOp module,
+                                          const CompileOptions &options,
+                                          uint64_t frames,
+                                          llvm::ArrayRef<std::string> others);
+
 } // namespace itera
 
 #endif // ITERA_LIB_PIPELINES_CALIBRATE_H

@@ -6,7 +6,9 @@
 #include "CompileKernels.h"
 #include "CompileModule.h"
 #include "Diagnostics.h"
+#include "ExplainPrecision.h"
 #include "ExplainStreaming.h"
+#include "FitBudget.h"
 #include "ReadModel.h"
 #include "Report.h"
 #include "ReportWeights.h"
@@ -17,6 +19,8 @@
 #include "itera/CodeGen/Link/Link.h"
 #include "itera/Dialect/SSM/SSM.h"
 #include "itera/Support/AtomicFile.h"
+#include "itera/Transforms/Fuse/Passes.h"
+#include "itera/Transforms/Plan/Passes.h"
 #include "itera/Transforms/Quantize/Passes.h"
 #include "itera/Transforms/Stream/Passes.h"
 #include "itera/Version.h"
@@ -41,13 +45,15 @@ public:
   Compilation(const CompileOptions &options, MLIRContext &context,
               ReportModules *kept = nullptr)
       : options(options), context(context), kept(kept),
-        diagnostics(context, options.input) {}
+        diagnostics(context, options.input, options.onlyErrors) {}
 
   CompileStatus run();
   /// The stages from `first` on, of a module that the ones before have made.
   CompileStatus runFrom(Stage first, ModuleOp module);
   /// Of the artefact's image, once it is written.
   uint64_t getWeightBytes() const { return weightBytes; }
+  /// Of a module that stage quantize has made, where `plan` would put weights.
+  CompileStatus placeWeights(ModuleOp module);
 
 private:
   CompileStatus quantize(ModuleOp module);
@@ -131,6 +137,16 @@ CompileStatus Compilation::quantize(ModuleOp module) {
   quantize.prune = options.prune;
   for (const std::string &precision : options.precisions)
     quantize.precisions.push_back(precision);
+  StatisticsFile statistics;
+  PrecisionChoice choice;
+  if (options.budget.isGiven()) {
+    if (llvm::Error error =
+            fitBudget(module, options, context, choice, statistics))
+      return fail(CompileStatus::badInput, std::move(error));
+    quantize.precisions.clear();
+    for (const std::string &precision : choice.precisions)
+      quantize.precisions.push_back(precision);
+  }
   auto run = [&](auto populate) {
     PassManager manager(&context);
     if (failed(applyPassManagerCLOptions(manager)))
@@ -149,8 +165,10 @@ CompileStatus Compilation::quantize(ModuleOp module) {
   if (kept)
     if (llvm::Error error = keepReference(module))
       return fail(CompileStatus::badInput, std::move(error));
-  StatisticsFile statistics;
-  if (!options.calibration.empty())
+  if (options.explainPrecision)
+    explainPrecision(module, options.group, choice, llvm::errs());
+  // What the budget needed has them for more weights than are left.
+  if (!options.calibration.empty() && statistics.path.empty())
     if (llvm::Error error = calibrate(module, options, context, statistics))
       return fail(CompileStatus::badInput, std::move(error));
   return run([&](PassManager &manager) {
@@ -250,6 +268,21 @@ CompileStatus Compilation::runFrom(Stage first, ModuleOp module) {
       return writeText(module);
   }
   return writeArtefact(module);
+}
+
+CompileStatus Compilation::placeWeights(ModuleOp module) {
+  for (Stage stage : {Stage::stream, Stage::fuse}) {
+    if (stage == Stage::stream && options.stream == StreamKind::none)
+      continue;
+    if (CompileStatus status = runStage(stage, module);
+        status != CompileStatus::done)
+      return status;
+  }
+  PassManager manager(&context);
+  manager.addPass(createPackWeightsPass());
+  manager.addPass(createPlaceWeightsPass());
+  return failed(manager.run(module)) ? CompileStatus::internalError
+                                     : CompileStatus::done;
 }
 
 /// The weights where `plan` placed them.
@@ -415,6 +448,16 @@ static CompileStatus compileWithReport(const CompileOptions &options,
   if (llvm::Error error = writeReport(modules, options, context))
     return fail(std::move(error));
   return CompileStatus::done;
+}
+
+llvm::Expected<int64_t> itera::measureWeights(ModuleOp module,
+                                              const CompileOptions &options,
+                                              MLIRContext &context) {
+  CompileOptions quiet = options;
+  quiet.onlyErrors = true;
+  if (Compilation(quiet, context).placeWeights(module) != CompileStatus::done)
+    return llvm::createStringError("the weights could not be placed");
+  return module->getAttrOfType<IntegerAttr>(ssm::kWeightBytesAttr).getInt();
 }
 
 CompileStatus itera::compile(const CompileOptions &options,

@@ -6,6 +6,7 @@
 
 #include "itera/Pipelines/Compile.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/Support/Error.h"
 
 namespace itera {
 
@@ -15,6 +16,12 @@ CompileStatus compileModule(mlir::ModuleOp module, Stage first,
                             const CompileOptions &options,
                             mlir::MLIRContext &context,
                             uint64_t *weightBytes = nullptr);
+
+/// The bytes of all weights of a module that stage quantize has made, as stage
+/// plan places them for the target. `module` is used up.
+llvm::Expected<int64_t> measureWeights(mlir::ModuleOp module,
+                                       const CompileOptions &options,
+                                       mlir::MLIRContext &context);
 
 } // namespace itera
 

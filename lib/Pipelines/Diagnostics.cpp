@@ -10,8 +10,9 @@
 using namespace mlir;
 using namespace itera;
 
-DiagnosticPrinter::DiagnosticPrinter(MLIRContext &context, StringRef file)
-    : file(file.str()), handler(&context, [this](Diagnostic &diagnostic) {
+DiagnosticPrinter::DiagnosticPrinter(MLIRContext &context, StringRef file,
+                                     bool onlyErrors)
+    : file(file.str()), onlyErrors(onlyErrors), handler(&context, [this](Diagnostic &diagnostic) {
         print(diagnostic);
       }) {}
 
@@ -40,6 +41,8 @@ static void printPlain(StringRef text, raw_ostream &os) {
 }
 
 void DiagnosticPrinter::print(Diagnostic &diagnostic) {
+  if (onlyErrors && diagnostic.getSeverity() != DiagnosticSeverity::Error)
+    return;
   StringRef severity = "error";
   switch (diagnostic.getSeverity()) {
   case DiagnosticSeverity::Error:

@@ -12,7 +12,9 @@ namespace itera {
 /// further errors are consequences and are not printed.
 class DiagnosticPrinter {
 public:
-  DiagnosticPrinter(mlir::MLIRContext &context, llvm::StringRef file);
+  /// With `onlyErrors` notes and warnings are not printed.
+  DiagnosticPrinter(mlir::MLIRContext &context, llvm::StringRef file,
+                    bool onlyErrors = false);
   bool hadError() const { return errors > 0; }
   /// Prints an error that has no location.
   void error(const llvm::Twine &text);
@@ -21,6 +23,7 @@ private:
   void print(mlir::Diagnostic &diagnostic);
 
   std::string file;
+  bool onlyErrors;
   unsigned errors = 0;
   mlir::ScopedDiagnosticHandler handler;
 };

@@ -71,6 +71,18 @@ struct Flags {
       cl::desc("Store this weight so, whatever --bits says; * stands for any "
                "characters of its name"),
       cl::value_desc("NAME=f32|f16|i8|i4"), cl::cat(category)};
+  cl::opt<std::string> budget{
+      "budget",
+      cl::desc("With --bits=4: the most bytes that all weights together may "
+               "take, as 450k, 2.5M (k: 1000) or 450000, or as a part of what "
+               "they take in f32, as 0.2; weights that matter most for the "
+               "outputs, by the data of --calibrate, get int8 or f16"),
+      cl::value_desc("SIZE|RATIO"), cl::cat(category)};
+  cl::opt<bool> explainPrecision{
+      "explain-precision",
+      cl::desc("Print how each weight is stored, its class and bytes, and with "
+               "--budget how much it matters, on stderr"),
+      cl::cat(category)};
   cl::opt<bool> rotate{
       "rotate",
       cl::desc("With --bits=4 or 8: spread the outliers of recurrences over "
@@ -312,6 +324,19 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   }
   if (!flags.calibration.empty() && flags.bits != 4)
     return createStringError("--calibrate: needs --bits=4");
+  WeightBudget budget;
+  if (flags.budget.getNumOccurrences()) {
+    Expected<WeightBudget> parsed = parseWeightBudget(flags.budget);
+    if (!parsed)
+      return createStringError("--budget: %s",
+                               toString(parsed.takeError()).c_str());
+    if (flags.bits != 4)
+      return createStringError("--budget: needs --bits=4, but got %u",
+                               flags.bits.getValue());
+    budget = *parsed;
+  }
+  if (flags.explainPrecision && flags.optLevel == 0)
+    return createStringError("--explain-precision: needs --opt-level=2");
   if (flags.calibrationFrames < 1 || flags.calibrationFrames > (1 << 26))
     return createStringError(
         "--calibrate-frames=%llu: expected 1 to 67108864",
@@ -349,6 +374,8 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.stream = flags.stream;
   options.bits = flags.bits;
   options.group = flags.group;
+  options.budget = budget;
+  options.explainPrecision = flags.explainPrecision;
   options.calibration = flags.calibration;
   options.tokenizer = flags.tokenizer;
   options.calibrationFrames = flags.calibrationFrames;
@@ -427,6 +454,8 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.flags = "--bits=" + utostr(flags.bits) +
                   " --opt-level=" + utostr(flags.optLevel) +
                   " --mcpu=" + options.target.cpu;
+  if (budget.isGiven())
+    options.flags += " --budget=" + flags.budget;
   if (options.rotate)
     options.flags += " --rotate";
   options.commandLine = quoteCommandLine(argc, argv);

@@ -6,6 +6,7 @@
 
 #include "itera/Pipelines/Pipelines.h"
 #include "itera/Support/Target.h"
+#include "itera/Transforms/Quantize/MixedPrecision.h"
 #include "mlir/IR/MLIRContext.h"
 #include <string>
 #include <vector>
@@ -35,6 +36,11 @@ struct CompileOptions {
   int64_t group = 32;
   /// Precisions of single weights, as NAME=f32, f16, i8 or i4.
   std::vector<std::string> precisions;
+  /// The most bytes that all weights may take, of 4 bits and more; none given:
+  /// as `bits` says.
+  WeightBudget budget;
+  /// Print which weight is stored how, on stderr.
+  bool explainPrecision = false;
   /// Sample data to choose integers by, an .npz file or a text; empty: none.
   std::string calibration;
   /// A tokenizer.json for the text; empty: bytes.
@@ -60,6 +66,8 @@ struct CompileOptions {
   int64_t rollback = 0;
   /// Print what stage `stream` found.
   bool explainStreaming = false;
+  /// Print no notes and warnings: for models that are compiled on the way.
+  bool onlyErrors = false;
   unsigned jobs = 1;
   std::string cacheDir;
   /// Compare with the plain lowering on random inputs, and print the result.
