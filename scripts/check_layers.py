@@ -17,7 +17,8 @@ BELOW = {
     "Transforms": {"Dialect", "Support"},
     "Conversion": {"Dialect", "Support"},
     "CodeGen": {"Dialect", "Support"},
-    "Pipelines": {"Run", "Support", "Dialect", "Import", "Transforms", "Conversion", "CodeGen"},
+    "Report": {"Support"},
+    "Pipelines": {"Run", "Report", "Support", "Dialect", "Import", "Transforms", "Conversion", "CodeGen"},
 }
 ONLY_IN = [
     (re.compile(r'#include [<"](google/protobuf|onnx)'), "lib/Import/ONNX"),
