@@ -252,6 +252,8 @@ CompileStatus Compilation::runFrom(Stage first, ModuleOp module) {
       continue;
     if (stage == Stage::stream && options.stream == StreamKind::none)
       continue;
+    if (stage == Stage::fuse && !options.kernels)
+      continue;
     // Kernels are compiled first, so that one without code can be inlined and
     // lowered like everything else.
     if (stage == Stage::plan)
@@ -401,13 +403,19 @@ static CompileStatus verify(const CompileOptions &options,
   llvm::FileRemover removePlain(plain), removeHeader(header);
   CompileOptions again = options;
   again.output = plain.str().str();
-  again.optLevel = 0;
+  // Rounded weights are not what is to be verified: the same ones, then.
+  again.kernels = false;
+  bool isRounded = options.bits != 32 || !options.precisions.empty();
+  if (!isRounded)
+    again.optLevel = 0;
   again.stream = StreamKind::none;
   CompileStatus status = Compilation(again, context).run();
   if (status != CompileStatus::done)
     return status;
   if (llvm::Error error =
-          compareArtefacts(options.output, plain, llvm::outs())) {
+          compareArtefacts(options.output, plain,
+                           isRounded ? kRoundedBound : kFloatBound,
+                           llvm::outs())) {
     llvm::errs() << options.input << ": error: --verify: "
                  << llvm::toString(std::move(error)) << "\n";
     return CompileStatus::internalError;

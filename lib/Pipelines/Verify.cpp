@@ -13,7 +13,6 @@ using namespace llvm;
 using Buffers = std::vector<std::vector<char>>;
 
 static constexpr unsigned kRuns = 3;
-static constexpr double kBound = 1e-3;
 
 static Expected<Buffers> run(const LoadedModel &model, const Buffers &inputs) {
   Buffers outputs;
@@ -32,7 +31,7 @@ static double largestMagnitude(const NpyArray &array, size_t count) {
 }
 
 Error itera::compareArtefacts(StringRef fastPath, StringRef plainPath,
-                              raw_ostream &out) {
+                              double bound, raw_ostream &out) {
   Expected<LoadedModel> fast = LoadedModel::load(fastPath);
   if (!fast)
     return fast.takeError();
@@ -73,7 +72,7 @@ Error itera::compareArtefacts(StringRef fastPath, StringRef plainPath,
   for (size_t i = 0; i < infos.size(); ++i) {
     out << "verify " << infos[i]->name << " max_abs_diff "
         << format("%.3g", worst[i]) << "\n";
-    if (!(worst[i] <= kBound * magnitude[i]))
+    if (!(worst[i] <= bound * magnitude[i]))
       bad = infos[i]->name;
   }
   if (!bad.empty())

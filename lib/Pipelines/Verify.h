@@ -10,10 +10,16 @@ namespace itera {
 
 /// Runs two artefacts of one model on the same random inputs and prints the
 /// largest difference of each output: "verify NAME max_abs_diff VALUE". Fails
-/// if one exceeds a thousandth of the output's largest magnitude (at least 1):
-/// far above what rounding does to float32, far below what a fault does.
+/// if one exceeds `bound` of the output's largest magnitude (at least 1).
 llvm::Error compareArtefacts(llvm::StringRef fast, llvm::StringRef plain,
-                             llvm::raw_ostream &out);
+                             double bound, llvm::raw_ostream &out);
+
+/// Far above what rounding does to float32, far below what a fault does.
+inline constexpr double kFloatBound = 1e-3;
+/// Where inputs of layers are rounded to int8: an activation that float32 leaves
+/// on the other side of a half moves by 1/127 of the largest in its token, and
+/// the layers after it with it.
+inline constexpr double kRoundedBound = 5e-2;
 
 } // namespace itera
 

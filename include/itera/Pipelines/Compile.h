@@ -70,6 +70,8 @@ struct CompileOptions {
   bool onlyErrors = false;
   unsigned jobs = 1;
   std::string cacheDir;
+  /// Whether kernels are formed; without, all runs by the plain lowering.
+  bool kernels = true;
   /// Compare with the plain lowering on random inputs, and print the result.
   bool verify = false;
   /// Where to write what quantisation has done, .html or .json; empty: nowhere.

@@ -109,8 +109,9 @@ def SSM_LinearOp : SSM_Op<"linear", [Pure, AttrSizedOperandSegments]> {
     }
     ```
     ```mlir
-    func.func @int4(%x: tensor<4x64xf32>, %w: tensor<16x64xi4>,
-                    %s: tensor<16x2xbf16>) -> tensor<4x16xf32> {
+    func.func @int4(%x: tensor<4x64xf32>) -> tensor<4x16xf32> {
+      %w = ssm.weight "w" dense<-7> : tensor<16x64xi4>
+      %s = ssm.weight "s" dense<0.25> : tensor<16x2xbf16>
       %y = ssm.linear %x, %w scales(%s : tensor<16x2xbf16>) group 32
         int8_input token
         : tensor<4x64xf32>, tensor<16x64xi4> -> tensor<4x16xf32>

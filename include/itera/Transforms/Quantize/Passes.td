@@ -129,8 +129,8 @@ def AssignPrecisionPass : Pass<"ssm-assign-precision", "::mlir::ModuleOp"> {
     becomes
     ```mlir
     func.func @f(%x: tensor<4x128xf32>) -> tensor<4x1xf32> {
-      %w = ssm.weight "head" dense_resource<w>
-        {ssm.precision = #ssm.precision<storage = i8, input = token>} : tensor<1x128xf32>
+      %w = ssm.weight "head" dense_resource<w> : tensor<1x128xf32>
+        {ssm.precision = #ssm.precision<storage = i8, input = token>}
       %y = ssm.linear %x, %w : tensor<4x128xf32>, tensor<1x128xf32> -> tensor<4x1xf32>
       return %y : tensor<4x1xf32>
     }
@@ -210,8 +210,8 @@ def QuantizeWeightsPass : Pass<"ssm-quantize-weights", "::mlir::ModuleOp"> {
     hold is stored as bf16.
 
     ```text
-    %w = ssm.weight "w" dense_resource<w>
-      {ssm.precision = #ssm.precision<storage = i4, group = 32, input = token>} : tensor<16x64xf32>
+    %w = ssm.weight "w" dense_resource<w> : tensor<16x64xf32>
+      {ssm.precision = #ssm.precision<storage = i4, group = 32, input = token>}
     %y = ssm.linear %x, %w : tensor<4x64xf32>, tensor<16x64xf32> -> tensor<4x16xf32>
     ```
     becomes
