@@ -34,9 +34,9 @@ h2 { font-size: 1.15em; margin: 2em 0 0.3em; }
 p { margin: 0.4em 0; max-width: 75ch; }
 p.soft, .soft, figcaption { color: var(--soft); }
 code { font: 0.9em ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(185px, 1fr)); gap: 10px; margin: 16px 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(160px, 1fr)); gap: 10px; margin: 16px 0; }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px; }
-.tile b { display: block; font-size: 1.25em; font-weight: 600; line-height: 1.35; }
+.tile b { display: block; font-size: 1.2em; font-weight: 600; line-height: 1.35; }
 .tile span { color: var(--soft); font-size: 0.87em; }
 .wide { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 8px; margin: 8px 0; }
 table { border-collapse: collapse; width: 100%; font-size: 0.92em; }
@@ -54,7 +54,8 @@ svg text { fill: var(--soft); font-size: 12px; }
 polyline { stroke-width: 2; stroke-linejoin: round; }
 .thin { stroke-width: 1; stroke-opacity: 0.45; }
 .curve { stroke-width: 1.6; stroke-opacity: 0.85; }
-.key { display: inline-block; width: 0.8em; height: 0.8em; border-radius: 2px; margin: 0 0.35em 0 0.9em; vertical-align: -0.05em; }
+.key { display: inline-block; width: 0.8em; height: 0.8em; border-radius: 2px; margin: 0 0.35em 0 0.4em; vertical-align: -0.05em; }
+.label { white-space: nowrap; }
 .ramp { display: inline-block; width: 5em; height: 0.6em; border-radius: 2px; margin: 0 0.4em; background: linear-gradient(90deg, #2a78d6, #e05a2b); }
 rect.before { fill: var(--before); } .key.before { background: var(--before); }
 circle.local, rect.s-i8 { fill: var(--blue); } .local { stroke: var(--blue); } .key.local, .key.s-i8 { background: var(--blue); }
@@ -102,7 +103,9 @@ private:
 } // namespace
 
 static std::string key(StringRef kind, StringRef name) {
-  return ("<span class=\"key " + kind + "\"></span>" + name).str();
+  return (" <span class=\"label\"><span class=\"key " + kind + "\"></span>" +
+          name + "</span>")
+      .str();
 }
 
 static std::string sizeText(double bytes) {
@@ -206,7 +209,7 @@ void Page::sizes() {
   int64_t most = std::max<uint64_t>({report.imageBefore, report.imageAfter, 1});
   out << "<p>Before</p>";
   stack(false, most);
-  out << "<p>After";
+  out << "<p>After:";
   for (const StorageReport &sum : sumByStorage(report))
     out << key(sum.storage == "rest" ? "rest" : "s-" + sum.storage,
                sum.storage);

@@ -2,6 +2,7 @@
 artefacts, with itera-run and with each other, and that the page is self-contained.
 
 Usage: check_report.py FOUR.json EIGHT.json FOUR.html FOUR.so EVAL.json PLAN_WEIGHT_BYTES.txt
+       check_report.py one ONE.json WEIGHT
 EVAL.json is of itera-run FOUR.so --eval TEXT --eval-against F32.so --json.
 """
 
@@ -79,7 +80,22 @@ def check_states(four, eight, tokens):
         assert sum(b) < sum(a)
 
 
+def check_one(report, name):
+    names = [weight["name"] for weight in report["weights"]]
+    ratios = [(weight["sqnr_local_db"], weight["sqnr_cumulative_db"]) for weight in report["weights"]]
+    place = names.index(name)
+    # The table of ids is also the last linear.
+    assert all(ratio == ("exact", "exact") for ratio in ratios[1:place]), ratios
+    local, cumulative = ratios[place]
+    assert 15 < local < 35 and abs(local - cumulative) < 1e-3, ratios[place]
+    assert all(local == "exact" and cumulative < 80 for local, cumulative in ratios[place + 1:]), ratios
+    assert report["worst"] == [name]
+    print("one weight agrees")
+
+
 def main():
+    if sys.argv[1] == "one":
+        return check_one(json.load(open(sys.argv[2])), sys.argv[3])
     four, eight = (json.load(open(path)) for path in sys.argv[1:3])
     page, artefact, evaluation, weight_bytes = sys.argv[3:]
     evaluation = json.load(open(evaluation))
@@ -88,6 +104,8 @@ def main():
     assert four["sizes"]["weight_bytes_after"] == int(open(weight_bytes).read())
     assert four["sizes"]["file_bytes_after"] == os.path.getsize(artefact)
     check_linears(four, eight)
+    # The table of ids is also the last linear.
+    assert near(four["weights"][0]["sqnr_cumulative_db"], four["outputs"][0]["sqnr_db"])
     check_language(four, eight, evaluation, evaluation["tokens"])
     check_states(four, eight, evaluation["tokens"])
     for run in four["speed"]["runs"]:
