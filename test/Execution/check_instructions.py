@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 
-# Target, CPU, then what kernels of 4 and of 8 bits must hold.
+# Target, CPU, then what kernels of 4 and of 8 bits must hold, and if that is not the
+# same, those of many tokens.
 TARGETS = [
     ("x86_64", "znver4", ["vpdpbusd"], ["vpdpbusd"]),
     ("x86_64", "x86-64-v4", ["vpmaddubsw"], ["vpmaddwd"]),
@@ -27,6 +28,8 @@ TARGETS = [
     ("aarch64", "cortex-a53", ["smull", "smlal"], ["smull", "smlal", "sadalp"]),
     ("aarch64", "cortex-a76", ["sdot"], ["sdot"]),
     ("rpi5", "", ["sdot"], ["sdot"]),
+    ("aarch64", "neoverse-v1", ["sdot"], ["sdot"], ["smmla"]),
+    ("aarch64", "apple-m2", ["sdot"], ["sdot"], ["smmla"]),
 ]
 
 # Sums over fewer elements have no loop of their own, but that of the rows.

@@ -29,6 +29,9 @@ Machine::Machine(const TargetSpec &spec) : target(halideTargetString(spec)) {
     products = target.has_feature(Halide::Target::SSE41)
                    ? Products::pairsOfBytes
                    : Products::pairs;
+  manyProducts = products;
+  if (products == Products::dotSigned && spec.hasFeature("i8mm"))
+    manyProducts = Products::matrices;
 }
 
 //===----------------------------------------------------------------------===//

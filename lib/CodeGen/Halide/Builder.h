@@ -50,7 +50,14 @@ using Index = std::vector<Expr>;
 using Shape = std::vector<int>;
 
 /// How products of bytes are added up: see IntegerProducts.cpp.
-enum class Products { dotUnsigned, dotSigned, pairsOfBytes, pairs, lanes };
+enum class Products {
+  dotUnsigned,
+  dotSigned,
+  matrices,
+  pairsOfBytes,
+  pairs,
+  lanes
+};
 
 /// What schedules depend on.
 struct Machine {
@@ -58,7 +65,8 @@ struct Machine {
   Halide::Target target;
   /// float32 lanes of a vector register, and how many registers there are.
   int lanes, registers;
-  Products products;
+  /// For one token, and for many.
+  Products products, manyProducts;
 };
 
 /// Storage for temporaries of one kernel.
@@ -82,6 +90,8 @@ public:
   std::vector<Halide::Argument> arguments;
   std::vector<Func> outputs;
   std::vector<KernelBuffer> buffers;
+  /// The code must go through matrixCode().
+  bool hasMatrixProducts = false;
 
 private:
   /// A box of a result, and the Func dimensions that run over it.
@@ -193,9 +203,15 @@ private:
   // IntegerProducts.cpp
   struct Factors;
   /// Adds to dot(row, token, group, block) the products of the group. Returns
-  /// how to schedule that, with dot computed at `groups` of `sums`.
-  std::function<void(Func sums, RVar groups)>
+  /// how to schedule that.
+  struct ProductsPlace;
+  std::function<void(const ProductsPlace &)>
   addProducts(Func dot, const QuantizedPlan &plan, const Factors &factors);
+  // MatrixProducts.cpp
+  std::function<void(const ProductsPlace &)>
+  addMatrixProducts(Func dot, const QuantizedPlan &plan,
+                    const Factors &factors);
+  Func pairTokens(const QuantizedPlan &plan, const RoundedInput &input);
 
   // Hadamard.cpp
   bool claimHadamard();
@@ -229,6 +245,10 @@ private:
   };
   std::map<std::pair<void *, std::vector<const void *>>, Memo> memo;
 };
+
+/// The object of a module whose signed dot products, but those with ones, are
+/// to be products of matrices.
+std::vector<char> matrixCode(Halide::Module module, const TargetSpec &target);
 
 // Helpers on types and shapes.
 Halide::Type halideType(mlir::Type type);

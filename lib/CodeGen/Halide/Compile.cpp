@@ -55,15 +55,20 @@ static void prepareHalide() {
 
 static CompiledKernel compile(mlir::func::FuncOp function,
                               const std::string &symbol,
-                              const Machine &machine) {
+                              const TargetSpec &target) {
+  Machine machine(target);
   KernelBuilder builder(function, machine);
   builder.build();
   Halide::Pipeline pipeline(builder.outputs);
   Halide::Module module = pipeline.compile_to_module(
       builder.arguments, symbol, machine.target, Halide::LinkageType::External);
-  Halide::Buffer<uint8_t> bytes = module.compile_to_buffer();
   CompiledKernel kernel;
-  kernel.object.assign(bytes.begin(), bytes.end());
+  if (builder.hasMatrixProducts) {
+    kernel.object = matrixCode(module, target);
+  } else {
+    Halide::Buffer<uint8_t> bytes = module.compile_to_buffer();
+    kernel.object.assign(bytes.begin(), bytes.end());
+  }
   kernel.buffers = std::move(builder.buffers);
   checkSymbols(kernel.object);
   return kernel;
@@ -95,7 +100,7 @@ itera::compileKernelInProcess(const KernelRequest &request,
   mlir::func::FuncOp function = *functions.begin();
   prepareHalide();
   try {
-    return compile(function, request.symbol, Machine(target));
+    return compile(function, request.symbol, target);
   } catch (const KernelError &e) {
     return error(e.what());
   } catch (const Halide::Error &e) {

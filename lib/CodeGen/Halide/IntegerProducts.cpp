@@ -4,6 +4,7 @@
 //
 //   dotUnsigned   vpdpbusd: weights as they are stored, unsigned
 //   dotSigned     sdot
+//   matrices      smmla: see MatrixProducts.cpp
 //   pairsOfBytes  4 bits: vpmaddubsw, its sums of 16 bits added up as such
 //                 8 bits: as pairs, since vpmaddubsw would saturate
 //   pairs         vpmaddwd, of bytes extended to 16 bits
@@ -38,7 +39,7 @@ static void vectorizeTile(Halide::Stage stage, const std::vector<Var> &tile) {
   stage.vectorize(tile[0]).unroll(tile[1]).unroll(tile[3]);
 }
 
-std::function<void(Func, RVar)>
+std::function<void(const KernelBuilder::ProductsPlace &)>
 KernelBuilder::addProducts(Func dot, const QuantizedPlan &plan,
                            const Factors &factors) {
   std::vector<Var> tile = dot.args();
@@ -47,14 +48,17 @@ KernelBuilder::addProducts(Func dot, const QuantizedPlan &plan,
   Var p = var("p"), c = var("c");
   int steps = plan.steps, halves = plan.halves(), tokens = plan.tokens;
 
-  switch (machine.products) {
+  switch (plan.products) {
+  case Products::matrices:
+    return addMatrixProducts(dot, plan, factors);
+
   case Products::dotUnsigned:
   case Products::dotSigned: {
     RDom k(0, 4, 0, steps);
     for (int half = 0; half < halves; ++half)
       dot(at) += i32(factors.weight(k.x, half, k.y, at)) *
                  i32(factors.input(k.x, half, k.y, at));
-    return [=](Func, RVar) mutable {
+    return [=](const ProductsPlace &) mutable {
       for (int half = 0; half < halves; ++half) {
         Halide::Stage update = dot.update(half);
         int together = steps <= 8 ? steps : divisorBelow(steps, 4);
@@ -81,7 +85,7 @@ KernelBuilder::addProducts(Func dot, const QuantizedPlan &plan,
                                      i16(factors.input(place, half, step, at)));
     }
     dot(at) += i32(sums(q.x, r, t, q.y, g, block));
-    return [=](Func, RVar) mutable {
+    return [=](const ProductsPlace &) mutable {
       sums.compute_at(dot, q.y).store_in(kOnStack).vectorize(p, 2);
       vectorizeTile(sums, tile);
       for (int half = 0; half < 2; ++half) {
@@ -102,27 +106,27 @@ KernelBuilder::addProducts(Func dot, const QuantizedPlan &plan,
     int most = plan.bits == 4 ? 8 : 2;
     int together = divisorBelow(steps, most), chunks = steps / together;
     Func lanes = func("lanes"), pairs = func("pairs");
-    Var place = var("place");
-    lanes(place, r, t, c, g, block) = i16(0);
+    Var b = var("b");
+    lanes(b, r, t, c, g, block) = i16(0);
     RDom k(0, together), q(0, 2, 0, chunks), both(0, 2);
     for (int half = 0; half < halves; ++half) {
       Expr step = c * together + k;
-      lanes(place, r, t, c, g, block) +=
-          i16(factors.weight(place, half, step, at)) *
-          i16(factors.input(place, half, step, at));
+      lanes(b, r, t, c, g, block) +=
+          i16(factors.weight(b, half, step, at)) *
+          i16(factors.input(b, half, step, at));
     }
     pairs(p, r, t, g, block) = 0;
     pairs(p, r, t, g, block) += i32(lanes(2 * p + q.x, r, t, q.y, g, block));
     dot(at) += pairs(both, r, t, g, block);
-    return [=](Func sums, RVar groups) mutable {
-      lanes.compute_at(pairs, q.y).store_in(kOnStack).vectorize(place, 4);
+    return [=](const ProductsPlace &place) mutable {
+      lanes.compute_at(pairs, q.y).store_in(kOnStack).vectorize(b, 4);
       vectorizeTile(lanes, tile);
       for (int half = 0; half < halves; ++half) {
         Halide::Stage update = lanes.update(half);
-        update.reorder(place, r, t, block, k).vectorize(place, 4).unroll(k);
+        update.reorder(b, r, t, block, k).vectorize(b, 4).unroll(k);
         vectorizeTile(update, tile);
       }
-      pairs.compute_at(sums, groups).store_in(kOnStack).vectorize(p, 2);
+      pairs.compute_at(place.sums, place.groups).store_in(kOnStack).vectorize(p, 2);
       vectorizeTile(pairs, tile);
       pairs.update()
           .reorder(q.x, p, r, t, block, q.y)
@@ -147,8 +151,8 @@ KernelBuilder::addProducts(Func dot, const QuantizedPlan &plan,
         i32(factors.weight(2 * p + k.x, half, k.y, at)) *
         i32(factors.input(2 * p + k.x, half, k.y, at));
   dot(at) += pairs(both, r, t, g, block);
-  return [=](Func sums, RVar groups) mutable {
-    pairs.compute_at(sums, groups).store_in(kOnStack).vectorize(p, 2);
+  return [=](const ProductsPlace &place) mutable {
+    pairs.compute_at(place.sums, place.groups).store_in(kOnStack).vectorize(p, 2);
     vectorizeTile(pairs, tile);
     for (int half = 0; half < halves; ++half) {
       Halide::Stage update = pairs.update(half);
@@ -168,7 +172,9 @@ Tile KernelBuilder::largestTile(const QuantizedPlan &plan,
   bool isGrouped = plan.groups > 1;
   if (!plan.input)
     return {whole, machine.registers == 32 ? (machine.lanes == 16 ? 8 : 4) : 2};
-  switch (machine.products) {
+  switch (plan.products) {
+  case Products::matrices:
+    return {half, isGrouped ? 4 : 8};
   case Products::dotUnsigned:
     return {whole, 8};
   case Products::dotSigned:

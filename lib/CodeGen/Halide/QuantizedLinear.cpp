@@ -32,8 +32,9 @@ KernelBuilder::TiledSums KernelBuilder::integerSums(const QuantizedPlan &plan,
   Var g = var("g"), b = var("b"), h = var("h"), s = var("s");
   int steps = plan.steps, firstBlock = section.firstBlock;
   ImageParam bytes = plan.bytes;
-  bool isUnsigned = machine.products != Products::dotSigned &&
-                    machine.products != Products::lanes;
+  bool isUnsigned = plan.products == Products::dotUnsigned ||
+                    plan.products == Products::pairsOfBytes ||
+                    plan.products == Products::pairs;
   auto byteAt = [=](Expr b, Expr r, Expr step, Expr block) {
     return Expr(bytes(b, r, step, block + firstBlock));
   };
@@ -68,6 +69,10 @@ KernelBuilder::TiledSums KernelBuilder::integerSums(const QuantizedPlan &plan,
     Expr k = at[2] * plan.paddedGroup() + step * plan.elementsPerStep() +
              4 * half + place;
     return Expr(input.integers(k, at[1] + section.firstToken));
+  };
+
+  factors.pair = [=](Expr i, Expr eight, Expr tokens) {
+    return Expr(input.pairs(i, eight, tokens + section.firstToken / 2));
   };
 
   // What the stored weights are too large by, times the sum of the input.
@@ -105,7 +110,7 @@ KernelBuilder::TiledSums KernelBuilder::integerSums(const QuantizedPlan &plan,
                 .unroll(block);
             dot.compute_at(y, kg).store_in(kOnStack);
             dot.vectorize(r).unroll(t).unroll(block);
-            schedule(y, kg);
+            schedule({y, kg, host, hostBlock, isPanel});
             if (!isUnpacked)
               return;
             // All of the block's steps, or those of a group.
@@ -235,7 +240,10 @@ void KernelBuilder::emitQuantizedSection(const QuantizedPlan &plan,
             section.firstToken * int64_t(plan.rows) + first};
   // Rows past the last are computed, not written.
   Tile most = largestTile(plan, machine, section.tokens);
-  int tile = tileOf(section.tokens, most.tokens), height = plan.height;
+  int tile = plan.products == Products::matrices
+                 ? std::min(section.tokens, most.tokens)
+                 : tileOf(section.tokens, most.tokens);
+  int height = plan.height;
   if (section.rows <= most.rows || section.rows % most.rows == 0)
     height = most.rows;
   int width = std::min(machine.lanes, powerOfTwoBelow(section.rows));
@@ -282,6 +290,7 @@ bool KernelBuilder::claimQuantizedLinear() {
   plan.groups = shapeOf(linear.getScales())[1];
   plan.steps = weight[1] / plan.groups;
   plan.input = linear.getInt8Input();
+  plan.products = plan.tokens > 1 ? machine.manyProducts : machine.products;
   plan.x = linearInput(linear, plan.tokens);
   for (unsigned i = 0; i < function.getNumResults(); ++i)
     plan.results.push_back(i);
@@ -316,11 +325,20 @@ bool KernelBuilder::claimQuantizedLinear() {
       fail("the rounded input of a linear is too large for the stack");
     input.integers.compute_root();
     input.sums.compute_root();
+    if (plan.products == Products::matrices)
+      input.pairs = pairTokens(plan, input);
   }
   int whole = plan.rows / height, rest = plan.rows % height;
-  if (whole)
-    emitQuantizedSection(plan, input, {0, whole, height, 0, plan.tokens});
-  if (rest)
-    emitQuantizedSection(plan, input, {whole, 1, rest, 0, plan.tokens});
+  // Tiles that overlap would take the tokens of a pair apart.
+  int split = plan.tokens;
+  if (plan.products == Products::matrices)
+    split -= plan.tokens % largestTile(plan, machine, plan.tokens).tokens;
+  for (auto [first, tokens] :
+       {std::pair(0, split), std::pair(split, plan.tokens - split)}) {
+    if (whole && tokens)
+      emitQuantizedSection(plan, input, {0, whole, height, first, tokens});
+    if (rest && tokens)
+      emitQuantizedSection(plan, input, {whole, 1, rest, first, tokens});
+  }
   return true;
 }

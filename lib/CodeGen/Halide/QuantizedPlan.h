@@ -18,6 +18,7 @@ struct KernelBuilder::QuantizedPlan {
   /// steps of a packed row each takes.
   int group, groups, steps;
   std::optional<ssm::InputScales> input;
+  Products products;
   std::function<Expr(Expr k, Expr token)> x;
   /// Views of the weight as bytes (place in the step, row, step, block) and as
   /// words (row, step, block); scales and zero points (row, group, block).
@@ -29,6 +30,8 @@ struct KernelBuilder::QuantizedPlan {
   /// What is stored is the weight plus this.
   int bias() const { return bits == 4 ? 8 : 128; }
   int halves() const { return bits == 4 ? 2 : 1; }
+  /// Eights of elements in a group.
+  int eights() const { return (paddedGroup() + 7) / 8; }
 };
 
 /// The input of a linear as integers.
@@ -37,6 +40,8 @@ struct KernelBuilder::RoundedInput {
   Func scales;   // (group, token), or (token)
   /// Of the integers of a group: their sum (group, token), int32.
   Func sums;
+  /// For matrices: see MatrixProducts.cpp.
+  Func pairs;
 };
 
 /// A part of the result that gets code of its own: `rows` rows of each of
@@ -51,6 +56,18 @@ struct KernelBuilder::Section {
 struct KernelBuilder::Factors {
   std::function<Expr(Expr place, int half, Expr step, const Index &at)> weight,
       input;
+  /// For matrices: element `i` of two tokens' eight elements.
+  std::function<Expr(Expr i, Expr eight, Expr tokens)> pair;
+};
+
+/// Where a tile's sums are computed: of the groups at `groups` of `sums`; the
+/// tiles of a block at `block` of `host`, where there are several if `isPanel`.
+struct KernelBuilder::ProductsPlace {
+  Func sums;
+  RVar groups;
+  Func host;
+  Var block;
+  bool isPanel;
 };
 
 /// Sums of a block of rows and a tile of tokens, (row, token, block), and how
