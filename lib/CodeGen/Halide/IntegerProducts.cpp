@@ -111,9 +111,8 @@ KernelBuilder::addProducts(Func dot, const QuantizedPlan &plan,
     RDom k(0, together), q(0, 2, 0, chunks), both(0, 2);
     for (int half = 0; half < halves; ++half) {
       Expr step = c * together + k;
-      lanes(b, r, t, c, g, block) +=
-          i16(factors.weight(b, half, step, at)) *
-          i16(factors.input(b, half, step, at));
+      lanes(b, r, t, c, g, block) += i16(factors.weight(b, half, step, at)) *
+                                     i16(factors.input(b, half, step, at));
     }
     pairs(p, r, t, g, block) = 0;
     pairs(p, r, t, g, block) += i32(lanes(2 * p + q.x, r, t, q.y, g, block));
@@ -126,7 +125,9 @@ KernelBuilder::addProducts(Func dot, const QuantizedPlan &plan,
         update.reorder(b, r, t, block, k).vectorize(b, 4).unroll(k);
         vectorizeTile(update, tile);
       }
-      pairs.compute_at(place.sums, place.groups).store_in(kOnStack).vectorize(p, 2);
+      pairs.compute_at(place.sums, place.groups)
+          .store_in(kOnStack)
+          .vectorize(p, 2);
       vectorizeTile(pairs, tile);
       pairs.update()
           .reorder(q.x, p, r, t, block, q.y)
@@ -152,7 +153,9 @@ KernelBuilder::addProducts(Func dot, const QuantizedPlan &plan,
         i32(factors.input(2 * p + k.x, half, k.y, at));
   dot(at) += pairs(both, r, t, g, block);
   return [=](const ProductsPlace &place) mutable {
-    pairs.compute_at(place.sums, place.groups).store_in(kOnStack).vectorize(p, 2);
+    pairs.compute_at(place.sums, place.groups)
+        .store_in(kOnStack)
+        .vectorize(p, 2);
     vectorizeTile(pairs, tile);
     for (int half = 0; half < halves; ++half) {
       Halide::Stage update = pairs.update(half);

@@ -24,8 +24,8 @@ using namespace itera::halide;
 static constexpr const char *kFeatures = "+neon,+dotprod,+i8mm";
 
 /// The module as Halide has optimised it.
-static std::unique_ptr<llvm::Module> throughBitcode(Halide::Module module,
-                                                    llvm::LLVMContext &context) {
+static std::unique_ptr<llvm::Module>
+throughBitcode(Halide::Module module, llvm::LLVMContext &context) {
   llvm::SmallString<128> path;
   if (llvm::sys::fs::createTemporaryFile("kernel", "bc", path))
     fail("no temporary file");

@@ -8,9 +8,12 @@
 // were to be formed by sdot, from bytes that are arranged for smmla, and
 // matrixCode() replaces the one by the other. In terms of smmla:
 //
-//   rows   (i, eight, block)    element i % 8 of row i / 8 of a block
-//   pairs  (i, eight, tokens)   element i % 8 of token i / 8 of a pair
+//   rows   (i, eight, block)    an element of row i / 8 of a block
+//   pairs  (i, eight, tokens)   an element of token i / 8 of a pair
 //   sums   (j, tokens, ...)     row j / 2 by token j % 2 of the pair
+//
+// The order within the eight is free. Elements 4 apart are neighbours, because
+// these are the halves of a byte, or the same place of two steps.
 //
 // Nothing else may look at `sums` as Halide sees them.
 
@@ -21,15 +24,16 @@ using namespace itera::halide;
 
 static Expr i32(Expr e) { return Halide::cast<int32_t>(std::move(e)); }
 
+/// Of the eight, the element that is at i % 8.
+static Expr elementOf(Expr i) { return 4 * (i % 2) + i / 2 % 4; }
+
 /// The integers of pairs of tokens; the second of the last pair may not exist.
 Func KernelBuilder::pairTokens(const QuantizedPlan &plan,
                                const RoundedInput &input) {
   Var i = var("i"), eight = var("eight"), tokens = var("tokens"),
-      k = var("k"), which = var("which");
+      place = var("place"), half = var("half"), which = var("which");
   int eights = plan.groups * plan.eights(), pairs = (plan.tokens + 1) / 2;
-  if (!reserveStack(int64_t(eights) * pairs * 16))
-    fail("the pairs of a linear's tokens are too large for the stack");
-  Expr element = 8 * eight + i % 8, token = 2 * tokens + i / 8;
+  Expr element = 8 * eight + elementOf(i), token = 2 * tokens + i / 8;
   if (plan.tokens % 2)
     token = Halide::min(token, plan.tokens - 1);
   Func f = func("token_pairs");
@@ -38,16 +42,18 @@ Func KernelBuilder::pairTokens(const QuantizedPlan &plan,
   } else {
     // Groups are whole eights, so this is the end of a row.
     Expr inside = Halide::min(element, plan.paddedDepth() - 1);
-    f(i, eight, tokens) = select(element < plan.paddedDepth(),
-                                 input.integers(inside, token),
-                                 Halide::cast<int8_t>(0));
+    f(i, eight, tokens) =
+        select(element < plan.paddedDepth(), input.integers(inside, token),
+               Halide::cast<int8_t>(0));
   }
   f.bound(i, 0, 16).bound(eight, 0, eights).bound(tokens, 0, pairs);
   f.compute_root()
       .store_in(kOnStack)
-      .split(i, which, k, 8)
-      .reorder(k, which, eight, tokens)
-      .vectorize(k)
+      .split(i, which, place, 8)
+      .split(place, place, half, 2)
+      .reorder(half, place, which, eight, tokens)
+      .unroll(half)
+      .vectorize(place)
       .unroll(which);
   return f;
 }
@@ -59,7 +65,7 @@ KernelBuilder::addMatrixProducts(Func dot, const QuantizedPlan &plan,
   std::vector<Var> tile = dot.args();
   Var r = tile[0], t = tile[1], g = tile[2], block = tile[3];
   Var i = var("i"), j = var("j"), eight = var("eight"), tokens = var("tokens"),
-      row = var("row"), half = var("half"), place = var("place");
+      half = var("half"), byte = var("byte");
   int eights = plan.eights();
 
   Func rows = func("rows");
@@ -69,10 +75,10 @@ KernelBuilder::addMatrixProducts(Func dot, const QuantizedPlan &plan,
     Expr step = plan.bits == 4 ? Expr(eight) : 2 * eight + half;
     if (plan.bits == 8 && plan.steps % 2)
       step = Halide::min(step, plan.steps - 1);
-    return factors.weight(i % 4, plan.bits == 4 ? half : 0, step,
+    return factors.weight(i / 2 % 4, plan.bits == 4 ? half : 0, step,
                           {i / 8, 0, 0, block});
   };
-  rows(i, eight, block) = select(i / 4 % 2 == 0, weight(0), weight(1));
+  rows(i, eight, block) = select(i % 2 == 0, weight(0), weight(1));
 
   Func sums = func("sums");
   sums(j, tokens, g, block) = 0;
@@ -90,12 +96,10 @@ KernelBuilder::addMatrixProducts(Func dot, const QuantizedPlan &plan,
       rows.compute_at(at.sums, at.groups);
     rows.store_in(kOnStack)
         .align_bounds(i, 8)
-        .split(i, row, half, 8)
-        .split(half, half, place, 4)
-        .reorder(place, half, row, eight, block)
-        .vectorize(place)
+        .split(i, byte, half, 2)
+        .reorder(half, byte, eight, block)
         .unroll(half)
-        .vectorize(row)
+        .vectorize(byte)
         .unroll(block);
 
     Var quad = var("quad"), q = var("q");

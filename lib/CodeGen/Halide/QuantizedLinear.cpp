@@ -325,8 +325,12 @@ bool KernelBuilder::claimQuantizedLinear() {
       fail("the rounded input of a linear is too large for the stack");
     input.integers.compute_root();
     input.sums.compute_root();
-    if (plan.products == Products::matrices)
-      input.pairs = pairTokens(plan, input);
+    if (plan.products == Products::matrices) {
+      if (reserveStack(plan.pairedBytes()))
+        input.pairs = pairTokens(plan, input);
+      else
+        plan.products = machine.products;
+    }
   }
   int whole = plan.rows / height, rest = plan.rows % height;
   // Tiles that overlap would take the tokens of a pair apart.

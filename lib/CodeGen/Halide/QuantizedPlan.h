@@ -32,6 +32,9 @@ struct KernelBuilder::QuantizedPlan {
   int halves() const { return bits == 4 ? 2 : 1; }
   /// Eights of elements in a group.
   int eights() const { return (paddedGroup() + 7) / 8; }
+  int64_t pairedBytes() const {
+    return int64_t(groups) * eights() * 16 * ((tokens + 1) / 2);
+  }
 };
 
 /// The input of a linear as integers.
