@@ -52,6 +52,8 @@ public:
   CompileStatus runFrom(Stage first, ModuleOp module);
   /// Of the artefact's image, once it is written.
   uint64_t getWeightBytes() const { return weightBytes; }
+  /// What stage quantize went by: the user's, and what a budget came to.
+  const std::vector<std::string> &getPrecisions() const { return precisions; }
   /// Of a module that stage quantize has made, where `plan` would put weights.
   CompileStatus placeWeights(ModuleOp module);
 
@@ -71,6 +73,7 @@ private:
   DiagnosticPrinter diagnostics;
   CompiledKernels kernels;
   uint64_t weightBytes = 0;
+  std::vector<std::string> precisions;
 };
 
 } // namespace
@@ -135,18 +138,17 @@ CompileStatus Compilation::quantize(ModuleOp module) {
   quantize.group = options.group;
   quantize.rotate = options.rotate;
   quantize.prune = options.prune;
-  for (const std::string &precision : options.precisions)
-    quantize.precisions.push_back(precision);
   StatisticsFile statistics;
   PrecisionChoice choice;
+  precisions = options.precisions;
   if (options.budget.isGiven()) {
     if (llvm::Error error =
             fitBudget(module, options, context, choice, statistics))
       return fail(CompileStatus::badInput, std::move(error));
-    quantize.precisions.clear();
-    for (const std::string &precision : choice.precisions)
-      quantize.precisions.push_back(precision);
+    precisions = choice.precisions;
   }
+  for (const std::string &precision : precisions)
+    quantize.precisions.push_back(precision);
   auto run = [&](auto populate) {
     PassManager manager(&context);
     if (failed(applyPassManagerCLOptions(manager)))
@@ -390,6 +392,7 @@ CompileStatus Compilation::writeArtefact(ModuleOp planned) {
 
 /// Compiles the model again, plainly, and compares the two.
 static CompileStatus verify(const CompileOptions &options,
+                            ArrayRef<std::string> precisions,
                             MLIRContext &context) {
   llvm::SmallString<128> plain;
   if (std::error_code code =
@@ -405,6 +408,9 @@ static CompileStatus verify(const CompileOptions &options,
   again.output = plain.str().str();
   // Rounded weights are not what is to be verified: the same ones, then.
   again.kernels = false;
+  again.budget = {};
+  again.precisions = precisions.vec();
+  again.explainPrecision = false;
   bool isRounded = options.bits != 32 || !options.precisions.empty();
   if (!isRounded)
     again.optLevel = 0;
@@ -436,7 +442,8 @@ CompileStatus itera::compileModule(ModuleOp module, Stage first,
 
 /// Compiles, and then measures what quantisation has done.
 static CompileStatus compileWithReport(const CompileOptions &options,
-                                       MLIRContext &context) {
+                                       MLIRContext &context,
+                                       std::vector<std::string> &precisions) {
   auto fail = [&](llvm::Error error) {
     llvm::errs() << options.input
                  << ": error: --report: " << llvm::toString(std::move(error))
@@ -452,6 +459,7 @@ static CompileStatus compileWithReport(const CompileOptions &options,
     if (status != CompileStatus::done)
       return status;
     modules.weightBytes = compilation.getWeightBytes();
+    precisions = compilation.getPrecisions();
   }
   if (llvm::Error error = writeReport(modules, options, context))
     return fail(std::move(error));
@@ -470,10 +478,16 @@ llvm::Expected<int64_t> itera::measureWeights(ModuleOp module,
 
 CompileStatus itera::compile(const CompileOptions &options,
                              MLIRContext &context) {
-  CompileStatus status = options.report.empty()
-                             ? Compilation(options, context).run()
-                             : compileWithReport(options, context);
+  CompileStatus status;
+  std::vector<std::string> precisions;
+  if (options.report.empty()) {
+    Compilation compilation(options, context);
+    status = compilation.run();
+    precisions = compilation.getPrecisions();
+  } else {
+    status = compileWithReport(options, context, precisions);
+  }
   if (status == CompileStatus::done && options.verify)
-    return verify(options, context);
+    return verify(options, precisions, context);
   return status;
 }

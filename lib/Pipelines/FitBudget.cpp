@@ -228,15 +228,15 @@ llvm::Error itera::fitBudget(ModuleOp module, const CompileOptions &options,
   ScopedDiagnosticHandler quiet(&context, [](Diagnostic &diagnostic) {
     return success(diagnostic.getSeverity() != DiagnosticSeverity::Error);
   });
-  if (options.calibration.empty())
-    llvm::errs() << options.input
-                 << ": warning: --budget without --calibrate: random inputs "
-                    "decide which weights matter\n";
   Fit fit(options, context, choice);
   if (llvm::Error error = fit.prepare(module))
     return error;
   if (llvm::Error error = fit.checkBudget())
     return error;
+  if (options.calibration.empty())
+    llvm::errs() << options.input
+                 << ": warning: --budget without --calibrate: random inputs "
+                    "decide which weights matter\n";
   if (llvm::Error error = fit.rank(statistics))
     return error;
   return fit.choose();

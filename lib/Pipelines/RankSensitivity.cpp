@@ -303,9 +303,15 @@ itera::rankSensitivity(ModuleOp module, ArrayRef<SensitivityTrial> trials,
                        MLIRContext &context) {
   llvm::SmallString<128> path(options.cacheDir);
   if (!path.empty()) {
-    SmallVector<std::string> others{"sensitivity",
-                                    std::to_string(options.group),
-                                    std::to_string(options.calibrationFrames)};
+    llvm::Expected<TargetSpec> host = resolveTarget("", "native");
+    if (!host)
+      return host.takeError();
+    SmallVector<std::string> others{
+        "sensitivity", host->cpu, std::to_string(options.group),
+        std::to_string(options.calibrationFrames),
+        std::to_string(int(options.stream))};
+    llvm::append_range(others, options.timeDims);
+    llvm::append_range(others, options.states);
     for (const SensitivityTrial &trial : trials)
       others.push_back((trial.weight + "=" + trial.storage).str());
     llvm::Expected<std::string> key =
