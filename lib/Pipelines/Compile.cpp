@@ -38,6 +38,13 @@ namespace {
 /// The bytes of a splat constant of the weights, written out.
 using OwnedBytes = std::vector<std::unique_ptr<std::vector<char>>>;
 
+/// What stage quantize went by: the user's precisions with what a budget came
+/// to, and the statistics that integers were chosen by.
+struct QuantizePlan {
+  std::vector<std::string> precisions;
+  std::shared_ptr<StatisticsFile> statistics;
+};
+
 /// One run of the compiler over one model.
 class Compilation {
 public:
@@ -52,8 +59,9 @@ public:
   CompileStatus runFrom(Stage first, ModuleOp module);
   /// Of the artefact's image, once it is written.
   uint64_t getWeightBytes() const { return weightBytes; }
-  /// What stage quantize went by: the user's, and what a budget came to.
-  const std::vector<std::string> &getPrecisions() const { return precisions; }
+  const QuantizePlan &getQuantizePlan() const { return plan; }
+  /// Takes another run's decisions instead of making them.
+  void follow(const QuantizePlan &other) { plan = other; }
   /// Of a module that stage quantize has made, where `plan` would put weights.
   CompileStatus placeWeights(ModuleOp module);
 
@@ -73,7 +81,7 @@ private:
   DiagnosticPrinter diagnostics;
   CompiledKernels kernels;
   uint64_t weightBytes = 0;
-  std::vector<std::string> precisions;
+  QuantizePlan plan;
 };
 
 } // namespace
@@ -138,16 +146,18 @@ CompileStatus Compilation::quantize(ModuleOp module) {
   quantize.group = options.group;
   quantize.rotate = options.rotate;
   quantize.prune = options.prune;
-  StatisticsFile statistics;
   PrecisionChoice choice;
-  precisions = options.precisions;
-  if (options.budget.isGiven()) {
-    if (llvm::Error error =
-            fitBudget(module, options, context, choice, statistics))
-      return fail(CompileStatus::badInput, std::move(error));
-    precisions = choice.precisions;
+  if (!plan.statistics) {
+    plan.precisions = options.precisions;
+    plan.statistics = std::make_shared<StatisticsFile>();
+    if (options.budget.isGiven()) {
+      if (llvm::Error error = fitBudget(module, options, context, choice,
+                                        *plan.statistics))
+        return fail(CompileStatus::badInput, std::move(error));
+      plan.precisions = choice.precisions;
+    }
   }
-  for (const std::string &precision : precisions)
+  for (const std::string &precision : plan.precisions)
     quantize.precisions.push_back(precision);
   auto run = [&](auto populate) {
     PassManager manager(&context);
@@ -170,12 +180,13 @@ CompileStatus Compilation::quantize(ModuleOp module) {
   if (options.explainPrecision)
     explainPrecision(module, options.group, choice, llvm::errs());
   // What the budget needed has them for more weights than are left.
-  if (!options.calibration.empty() && statistics.path.empty())
-    if (llvm::Error error = calibrate(module, options, context, statistics))
+  if (!options.calibration.empty() && plan.statistics->path.empty())
+    if (llvm::Error error =
+            calibrate(module, options, context, *plan.statistics))
       return fail(CompileStatus::badInput, std::move(error));
   return run([&](PassManager &manager) {
     QuantizeWeightsPassOptions weights;
-    weights.statistics = statistics.path;
+    weights.statistics = plan.statistics->path;
     manager.addPass(createQuantizeWeightsPass(weights));
   });
 }
@@ -392,7 +403,7 @@ CompileStatus Compilation::writeArtefact(ModuleOp planned) {
 
 /// Compiles the model again, plainly, and compares the two.
 static CompileStatus verify(const CompileOptions &options,
-                            ArrayRef<std::string> precisions,
+                            const QuantizePlan &plan,
                             MLIRContext &context) {
   llvm::SmallString<128> plain;
   if (std::error_code code =
@@ -408,14 +419,14 @@ static CompileStatus verify(const CompileOptions &options,
   again.output = plain.str().str();
   // Rounded weights are not what is to be verified: the same ones, then.
   again.kernels = false;
-  again.budget = {};
-  again.precisions = precisions.vec();
   again.explainPrecision = false;
   bool isRounded = options.bits != 32 || !options.precisions.empty();
   if (!isRounded)
     again.optLevel = 0;
   again.stream = StreamKind::none;
-  CompileStatus status = Compilation(again, context).run();
+  Compilation compilation(again, context);
+  compilation.follow(plan);
+  CompileStatus status = compilation.run();
   if (status != CompileStatus::done)
     return status;
   if (llvm::Error error =
@@ -443,7 +454,7 @@ CompileStatus itera::compileModule(ModuleOp module, Stage first,
 /// Compiles, and then measures what quantisation has done.
 static CompileStatus compileWithReport(const CompileOptions &options,
                                        MLIRContext &context,
-                                       std::vector<std::string> &precisions) {
+                                       QuantizePlan &plan) {
   auto fail = [&](llvm::Error error) {
     llvm::errs() << options.input
                  << ": error: --report: " << llvm::toString(std::move(error))
@@ -459,7 +470,7 @@ static CompileStatus compileWithReport(const CompileOptions &options,
     if (status != CompileStatus::done)
       return status;
     modules.weightBytes = compilation.getWeightBytes();
-    precisions = compilation.getPrecisions();
+    plan = compilation.getQuantizePlan();
   }
   if (llvm::Error error = writeReport(modules, options, context))
     return fail(std::move(error));
@@ -479,15 +490,15 @@ llvm::Expected<int64_t> itera::measureWeights(ModuleOp module,
 CompileStatus itera::compile(const CompileOptions &options,
                              MLIRContext &context) {
   CompileStatus status;
-  std::vector<std::string> precisions;
+  QuantizePlan plan;
   if (options.report.empty()) {
     Compilation compilation(options, context);
     status = compilation.run();
-    precisions = compilation.getPrecisions();
+    plan = compilation.getQuantizePlan();
   } else {
-    status = compileWithReport(options, context, precisions);
+    status = compileWithReport(options, context, plan);
   }
   if (status == CompileStatus::done && options.verify)
-    return verify(options, precisions, context);
+    return verify(options, plan, context);
   return status;
 }
