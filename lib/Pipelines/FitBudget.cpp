@@ -166,6 +166,10 @@ llvm::Error Fit::rank(StatisticsFile &statistics) {
     for (StringRef storage : larger)
       if (storage != "f16")
         trials.push_back({weight.name, quotePattern(weight.name), storage});
+  if (options.calibration.empty() && !trials.empty())
+    llvm::errs() << options.input
+                 << ": warning: --budget without --calibrate: random inputs "
+                    "decide which weights matter\n";
   llvm::Expected<Sensitivity> found =
       rankSensitivity(*prepared, trials, statistics.path, options, context);
   if (!found)
@@ -233,10 +237,6 @@ llvm::Error itera::fitBudget(ModuleOp module, const CompileOptions &options,
     return error;
   if (llvm::Error error = fit.checkBudget())
     return error;
-  if (options.calibration.empty())
-    llvm::errs() << options.input
-                 << ": warning: --budget without --calibrate: random inputs "
-                    "decide which weights matter\n";
   if (llvm::Error error = fit.rank(statistics))
     return error;
   return fit.choose();
