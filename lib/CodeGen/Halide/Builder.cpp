@@ -102,6 +102,17 @@ Expr halide::linearize(const Index &index, const Shape &shape) {
   return offset.defined() ? offset : Expr(0);
 }
 
+int halide::tileOf(int tokens, int most) {
+  if (tokens <= most)
+    return tokens;
+  int best = most;
+  auto work = [&](int tile) { return (tokens + tile - 1) / tile * tile; };
+  for (int tile = most; tile >= std::max(1, most / 2); --tile)
+    if (work(tile) < work(best))
+      best = tile;
+  return best;
+}
+
 int halide::powerOfTwoBelow(int value) {
   int power = 1;
   while (power * 2 <= value)

@@ -151,11 +151,13 @@ private:
   // Reduce.cpp
   using Combine = std::function<Expr(Expr, Expr)>;
   /// Combines element(rows, 0 .. count-1), by lanes and then by halves: an
-  /// order that depends on count alone.
+  /// order that depends on count alone. Computed for all rows first, or, if
+  /// `isPlaced` is false, where the caller says.
   Func reduceLanes(
       const std::vector<Var> &rows, const Shape &rowExtents, int count,
       Expr init, const Combine &combine,
-      const std::function<Expr(const std::vector<Expr> &, Expr)> &element);
+      const std::function<Expr(const std::vector<Expr> &, Expr)> &element,
+      bool isPlaced = true);
   Func buildReduce(mlir::linalg::ReduceOp op, unsigned result);
   Expr normAt(ssm::NormOp op, const Index &index);
   Expr softmaxAt(mlir::linalg::SoftmaxOp op, const Index &index);
@@ -180,6 +182,11 @@ private:
   /// Element (k, token) of a linear's input: computed once if it has to be.
   std::function<Expr(Expr k, Expr token)> linearInput(ssm::LinearOp op,
                                                       int tokens);
+  /// What the kernel makes of y = sum + bias, element (row, token): its results
+  /// as a Func of `vars`.
+  Func linearResults(ssm::LinearOp op, llvm::ArrayRef<unsigned> results,
+                     Expr sum, Expr row, Expr token,
+                     const std::vector<Var> &vars);
   struct LinearPlan;
   void emitLinearBlocks(const LinearPlan &plan, int firstRow, int blocks,
                         int rowsPerBlock);
@@ -189,7 +196,8 @@ private:
   struct QuantizedPlan;
   struct RoundedInput;
   struct TiledSums;
-  RoundedInput roundInput(const QuantizedPlan &plan);
+  /// The input of all tokens, or of `tokens` of them at a time.
+  RoundedInput roundInput(const QuantizedPlan &plan, int tokens);
   struct Section;
   TiledSums integerSums(const QuantizedPlan &plan, const RoundedInput &input,
                         const Section &section, Var r, Var t, Var block);
@@ -260,6 +268,8 @@ std::vector<int64_t> stridesOf(const Shape &shape);
 Index delinearize(Expr offset, const Shape &shape);
 Expr linearize(const Index &index, const Shape &shape);
 int powerOfTwoBelow(int value);
+/// How many of `tokens` a tile takes: at most `most`, with the least work.
+int tileOf(int tokens, int most);
 
 } // namespace itera::halide
 

@@ -24,22 +24,37 @@ struct KernelBuilder::LinearPlan {
   std::function<Expr(Expr k, Expr token)> x;
 };
 
-/// How many tokens a tile takes: as many as registers allow, preferring a
-/// number that covers `tokens` with the least work.
+/// How many tokens a tile takes: at most as many as registers allow.
 static int tokensPerTile(int tokens, int vectors, const Machine &machine) {
   // Each k needs the weight vectors and one broadcast beside the accumulators.
   int most = std::max(1, (machine.registers - vectors - 1) / vectors);
   most = std::min(most, machine.registers == 32 ? 12 : 8);
   if (vectors * most > machine.registers - vectors - 1)
     most = std::max(1, most - 1);
-  if (tokens <= most)
-    return tokens;
-  int best = most;
-  auto work = [&](int tile) { return (tokens + tile - 1) / tile * tile; };
-  for (int tile = most; tile >= std::max(1, most / 2); --tile)
-    if (work(tile) < work(best))
-      best = tile;
-  return best;
+  return tileOf(tokens, most);
+}
+
+Func KernelBuilder::linearResults(ssm::LinearOp op,
+                                  llvm::ArrayRef<unsigned> results, Expr sum,
+                                  Expr row, Expr token,
+                                  const std::vector<Var> &vars) {
+  forget();
+  overrides[op.getY()] = [&](const Index &) -> Expr {
+    return op.getBias() ? add(sum, at(op.getBias(), {row})) : sum;
+  };
+  auto ret = mlir::cast<mlir::func::ReturnOp>(
+      function.getBody().front().getTerminator());
+  std::vector<Expr> values;
+  for (unsigned result : results)
+    values.push_back(atRow(ret.getOperand(result), token, row));
+  overrides.erase(op.getY());
+  forget();
+  Func out = func("out");
+  if (values.size() == 1)
+    out(vars) = values[0];
+  else
+    out(vars) = Halide::Tuple(values);
+  return out;
 }
 
 void KernelBuilder::emitLinearBlocks(const LinearPlan &plan, int firstRow,
@@ -120,25 +135,8 @@ void KernelBuilder::emitLinearBlocks(const LinearPlan &plan, int firstRow,
   sum(r, t, block) = fma(Halide::cast<float>(weightAt(r, k, block)),
                          plan.x(k, t), sum(r, t, block));
 
-  forget();
-  overrides[op.getY()] = [&](const Index &) -> Expr {
-    Expr y = sum(r, t, block);
-    if (op.getBias())
-      y = add(y, at(op.getBias(), {row}));
-    return y;
-  };
-  auto ret = mlir::cast<mlir::func::ReturnOp>(
-      function.getBody().front().getTerminator());
-  std::vector<Expr> values;
-  for (unsigned result : plan.results)
-    values.push_back(atRow(ret.getOperand(result), t, row));
-  overrides.erase(op.getY());
-  forget();
-  Func out = func("out");
-  if (values.size() == 1)
-    out(r, t, block) = values[0];
-  else
-    out(r, t, block) = Halide::Tuple(values);
+  Func out = linearResults(op, plan.results, sum(r, t, block), row, t,
+                           {r, t, block});
 
   // Schedule
   View view{

@@ -16,14 +16,14 @@ static Expr roundToInt8(Expr x) {
 }
 
 KernelBuilder::RoundedInput
-KernelBuilder::roundInput(const QuantizedPlan &plan) {
+KernelBuilder::roundInput(const QuantizedPlan &plan, int tokens) {
   bool perGroup = *plan.input == ssm::InputScales::group;
   int parts = perGroup ? plan.groups : 1;
   int size = perGroup ? plan.group : plan.depth;
   bool isWhole = parts * size == plan.depth;
   Var t = var("t"), g = var("g"), k = var("k");
   std::vector<Var> rows{t};
-  Shape extents{plan.tokens};
+  Shape extents{tokens};
   if (perGroup) {
     rows.insert(rows.begin(), g);
     extents.insert(extents.begin(), parts);
@@ -38,7 +38,8 @@ KernelBuilder::roundInput(const QuantizedPlan &plan) {
           at = Halide::min(at, plan.depth - 1);
         Expr bits = Halide::reinterpret<int32_t>(plan.x(at, row.back()));
         return bits & 0x7fffffff;
-      });
+      },
+      /*isPlaced=*/false);
   std::vector<Expr> row(rows.begin(), rows.end());
   Expr m = Halide::reinterpret<float>(highest(row));
   RoundedInput input;
@@ -47,13 +48,8 @@ KernelBuilder::roundInput(const QuantizedPlan &plan) {
   factors(rows) =
       select(lessThan(m, Expr(1e-30f)), 0.0f, div(Expr(127.0f), m));
   input.scales(rows) = div(m, Expr(127.0f));
-  int64_t bytes = elementsOf(extents) * 8;
-  if (!reserveStack(bytes))
-    fail("the scales of a linear's input are too many for the stack");
   for (Func f : {factors, input.scales}) {
-    for (auto [v, extent] : llvm::zip(rows, extents))
-      f.bound(v, 0, extent);
-    f.compute_root().store_in(kOnStack);
+    f.store_in(kOnStack);
     vectorizeInner(f, rows[0], extents[0], TailStrategy::ShiftInwards);
   }
 
@@ -97,5 +93,13 @@ KernelBuilder::roundInput(const QuantizedPlan &plan) {
       .vectorize(inner);
   input.sums.bound(g, 0, plan.groups);
   input.sums.store_in(kOnStack);
+  input.stages = {highest, factors, input.scales, q, input.sums};
+  // Then the sizes are known.
+  if (tokens == plan.tokens)
+    for (Func stage : input.stages)
+      stage.bound(t, 0, tokens);
+  if (perGroup)
+    for (Func stage : {highest, factors, input.scales})
+      stage.bound(g, 0, parts);
   return input;
 }

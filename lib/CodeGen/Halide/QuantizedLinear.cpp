@@ -188,73 +188,54 @@ KernelBuilder::TiledSums KernelBuilder::floatSums(const QuantizedPlan &plan,
 // The kernel
 //===----------------------------------------------------------------------===//
 
-/// How many of `tokens` a tile takes: at most `most`, with the least work.
-static int tileOf(int tokens, int most) {
-  if (tokens <= most)
-    return tokens;
-  int best = most;
-  auto work = [&](int tile) { return (tokens + tile - 1) / tile * tile; };
-  for (int tile = most; tile >= std::max(1, most / 2); --tile)
-    if (work(tile) < work(best))
-      best = tile;
-  return best;
-}
-
 void KernelBuilder::emitQuantizedSection(const QuantizedPlan &plan,
-                                         const RoundedInput &input,
+                                         const RoundedInput &shared,
                                          const Section &section) {
   ssm::LinearOp op = plan.op;
   Var r = var("r"), t = var("t"), block = var("block");
   int first = section.firstBlock * plan.height;
   Expr row = section.blocks == 1 ? r + first : block * plan.height + r + first;
   Expr token = t + section.firstToken;
+  Tile most = largestTile(plan, machine, section.tokens);
+  int tile = plan.products == Products::matrices
+                 ? std::min(section.tokens, most.tokens)
+                 : tileOf(section.tokens, most.tokens);
+  bool isChunked = plan.input && plan.chunk < plan.tokens;
+  int chunk = isChunked ? plan.chunk / tile * tile : section.tokens;
+  RoundedInput own;
+  if (isChunked)
+    own = roundInput(plan, chunk);
+  const RoundedInput &input = isChunked ? own : shared;
   TiledSums tiled = plan.input ? integerSums(plan, input, section, r, t, block)
                                : floatSums(plan, section, r, t, block);
   Func sums = tiled.sums;
-
-  forget();
-  overrides[op.getY()] = [&](const Index &) -> Expr {
-    Expr y = sums(r, t, block);
-    if (plan.input == ssm::InputScales::token)
-      y = mul(y, input.scales(token));
-    if (op.getBias())
-      y = add(y, at(op.getBias(), {row}));
-    return y;
-  };
-  auto ret = mlir::cast<mlir::func::ReturnOp>(
-      function.getBody().front().getTerminator());
-  std::vector<Expr> values;
-  for (unsigned result : plan.results)
-    values.push_back(atRow(ret.getOperand(result), token, row));
-  overrides.erase(op.getY());
-  forget();
-  Func out = func("out");
-  if (values.size() == 1)
-    out(r, t, block) = values[0];
-  else
-    out(r, t, block) = Halide::Tuple(values);
+  Expr sum = sums(r, t, block);
+  if (plan.input == ssm::InputScales::token)
+    sum = mul(sum, input.scales(token));
+  Func out = linearResults(op, plan.results, sum, row, token, {r, t, block});
 
   View view{{{0, section.rows, 1},
              {0, section.tokens, plan.rows},
              {0, section.blocks, plan.height}},
             section.firstToken * int64_t(plan.rows) + first};
   // Rows past the last are computed, not written.
-  Tile most = largestTile(plan, machine, section.tokens);
-  int tile = plan.products == Products::matrices
-                 ? std::min(section.tokens, most.tokens)
-                 : tileOf(section.tokens, most.tokens);
   int height = plan.height;
   if (section.rows <= most.rows || section.rows % most.rows == 0)
     height = most.rows;
   int width = std::min(machine.lanes, powerOfTwoBelow(section.rows));
   Var tOuter = var("to"), tInner = var("ti"), rOuter = var("ro"),
       rInner = var("ri"), vector = var("rv"), lane = var("lane");
-  out.split(t, tOuter, tInner, tile, TailStrategy::ShiftInwards)
+  Var tokenChunk = var("chunk"), tokens = var("t");
+  out.split(t, tokenChunk, tokens, chunk, TailStrategy::ShiftInwards)
+      .split(tokens, tOuter, tInner, tile, TailStrategy::ShiftInwards)
       .split(r, rOuter, rInner, std::min(height, section.rows))
       .split(rInner, vector, lane, width, TailStrategy::ShiftInwards)
-      .reorder(lane, vector, tInner, rOuter, tOuter, block)
+      .reorder(lane, vector, tInner, rOuter, tOuter, block, tokenChunk)
       .unroll(vector)
       .unroll(tInner);
+  if (isChunked)
+    for (Func stage : input.stages)
+      stage.compute_at(out, tokenChunk);
   if (width > 1)
     out.vectorize(lane);
   sums.bound_extent(r, height).align_bounds(r, height);
@@ -318,13 +299,20 @@ bool KernelBuilder::claimQuantizedLinear() {
 
   RoundedInput input;
   if (plan.input) {
-    input = roundInput(plan);
-    int64_t bytes =
-        int64_t(plan.tokens) * (plan.paddedDepth() + 4 * int64_t(plan.groups));
-    if (!reserveStack(bytes))
-      fail("the rounded input of a linear is too large for the stack");
-    input.integers.compute_root();
-    input.sums.compute_root();
+    // All of it first, or so much at a time as a cache holds.
+    constexpr int64_t kChunkBytes = 64 * 1024;
+    plan.chunk = plan.tokens;
+    if (!reserveStack(plan.tokens * plan.roundedBytes())) {
+      plan.chunk = std::max<int64_t>(kChunkBytes / plan.roundedBytes(), 16);
+      plan.products = machine.products;
+      if (plan.chunk >= plan.tokens ||
+          !reserveStack(2 * plan.chunk * plan.roundedBytes()))
+        fail("the rounded input of a linear is too large for the stack");
+    } else {
+      input = roundInput(plan, plan.tokens);
+      for (Func stage : input.stages)
+        stage.compute_root();
+    }
     if (plan.products == Products::matrices) {
       if (reserveStack(plan.pairedBytes()))
         input.pairs = pairTokens(plan, input);

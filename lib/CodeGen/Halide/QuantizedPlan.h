@@ -19,6 +19,8 @@ struct KernelBuilder::QuantizedPlan {
   int group, groups, steps;
   std::optional<ssm::InputScales> input;
   Products products;
+  /// Tokens whose input is rounded at a time.
+  int chunk = 0;
   std::function<Expr(Expr k, Expr token)> x;
   /// Views of the weight as bytes (place in the step, row, step, block) and as
   /// words (row, step, block); scales and zero points (row, group, block).
@@ -32,6 +34,11 @@ struct KernelBuilder::QuantizedPlan {
   int halves() const { return bits == 4 ? 2 : 1; }
   /// Eights of elements in a group.
   int eights() const { return (paddedGroup() + 7) / 8; }
+  /// Of one token: the integers, their sums, and three numbers per scale.
+  int64_t roundedBytes() const {
+    int scales = input == ssm::InputScales::group ? groups : 1;
+    return paddedDepth() + 4 * int64_t(groups) + 12 * int64_t(scales);
+  }
   int64_t pairedBytes() const {
     return int64_t(groups) * eights() * 16 * ((tokens + 1) / 2);
   }
@@ -45,6 +52,8 @@ struct KernelBuilder::RoundedInput {
   Func sums;
   /// For matrices: see MatrixProducts.cpp.
   Func pairs;
+  /// What is to be computed, all but `pairs`, in the order that it is used.
+  std::vector<Func> stages;
 };
 
 /// A part of the result that gets code of its own: `rows` rows of each of

@@ -14,7 +14,8 @@ using namespace itera::halide;
 Func KernelBuilder::reduceLanes(
     const std::vector<Var> &rows, const Shape &rowExtents, int count, Expr init,
     const Combine &combine,
-    const std::function<Expr(const std::vector<Expr> &, Expr)> &element) {
+    const std::function<Expr(const std::vector<Expr> &, Expr)> &element,
+    bool isPlaced) {
   std::vector<Expr> rowIndex(rows.begin(), rows.end());
   auto with = [&](Expr first) {
     std::vector<Expr> index{first};
@@ -76,10 +77,14 @@ Func KernelBuilder::reduceLanes(
     value = combine(init, value);
   std::vector<Var> totalVars = rows;
   total(totalVars) = value;
-  for (auto [v, extent] : llvm::zip(rows, rowExtents))
-    total.bound(v, 0, extent);
-  total.compute_root().store_in(kOnStack);
-  reserveStack(elementsOf(rowExtents) * 4 + lanes * 8);
+  total.store_in(kOnStack);
+  if (isPlaced) {
+    for (auto [v, extent] : llvm::zip(rows, rowExtents))
+      total.bound(v, 0, extent);
+    total.compute_root();
+    reserveStack(elementsOf(rowExtents) * 4);
+  }
+  reserveStack(lanes * 8);
   for (Func f : parts) {
     f.store_in(kOnStack);
     f.compute_at(total, rows[0]);

@@ -67,11 +67,13 @@ struct PackWeights : itera::impl::PackWeightsPassBase<PackWeights> {
   void packIntegers(Op op, OpOperand &matrix);
 
   using Layout = llvm::function_ref<ssm::HostTensor(const ssm::HostTensor &)>;
-  /// The packed copy of `value`, which `layout` makes once per attribute.
-  Value packedCopy(Value value, Layout layout);
+  /// The packed copy of `value`, which `layout` makes once per attribute and
+  /// size of groups, 0 for what has none.
+  Value packedCopy(Value value, int64_t group, Layout layout);
 
-  /// Packed copies by the attribute of what they were made of.
-  llvm::DenseMap<Attribute, TypedAttr> attributes;
+  /// Packed copies by what they were made of. A splat may be a matrix as well
+  /// as the zero points of one.
+  llvm::DenseMap<std::pair<Attribute, int64_t>, TypedAttr> attributes;
 };
 
 } // namespace
@@ -88,7 +90,7 @@ static bool isEmbeddingTable(OpOperand &use) {
   return embedding && use.get() == embedding.getTable();
 }
 
-Value PackWeights::packedCopy(Value value, Layout layout) {
+Value PackWeights::packedCopy(Value value, int64_t group, Layout layout) {
   auto weight = value.getDefiningOp<ssm::WeightOp>();
   auto constant = value.getDefiningOp<arith::ConstantOp>();
   Attribute attribute = weight     ? Attribute(weight.getValue())
@@ -98,7 +100,7 @@ Value PackWeights::packedCopy(Value value, Layout layout) {
     return {};
   std::string name =
       (weight ? weight.getName() : StringRef("constant")).str() + ".packed";
-  TypedAttr &known = attributes[attribute];
+  TypedAttr &known = attributes[{attribute, group}];
   if (!known) {
     std::optional<ssm::HostTensor> data = ssm::readAttribute(attribute);
     if (!data)
@@ -121,7 +123,7 @@ void PackWeights::packFloats(ssm::WeightOp weight) {
   // Not where more would be padding than weights.
   if (int64_t(llvm::alignTo(count, height)) > 2 * count)
     return;
-  Value packed = packedCopy(weight, [&](const ssm::HostTensor &data) {
+  Value packed = packedCopy(weight, 0, [&](const ssm::HostTensor &data) {
     return packRows(data, height);
   });
   if (!packed)
@@ -145,12 +147,15 @@ void PackWeights::packIntegers(Op op, OpOperand &matrix) {
   auto packTable = [&](const ssm::HostTensor &data) {
     return packRows(data, height);
   };
-  Value weight = packedCopy(matrix.get(), [&](const ssm::HostTensor &data) {
-    return itera::packIntegers(data, bits, op.getGroupSize(), height);
-  });
-  Value scales = packedCopy(op.getScales(), packTable);
-  Value zeroPoints =
-      op.getZeroPoints() ? packedCopy(op.getZeroPoints(), packTable) : Value();
+  int64_t group = op.getGroupSize();
+  Value weight =
+      packedCopy(matrix.get(), group, [&](const ssm::HostTensor &data) {
+        return itera::packIntegers(data, bits, group, height);
+      });
+  Value scales = packedCopy(op.getScales(), 0, packTable);
+  Value zeroPoints = op.getZeroPoints()
+                         ? packedCopy(op.getZeroPoints(), 0, packTable)
+                         : Value();
   if (!weight || !scales || (op.getZeroPoints() && !zeroPoints))
     return;
   matrix.set(weight);

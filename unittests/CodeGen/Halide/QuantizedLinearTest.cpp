@@ -165,6 +165,9 @@ const Case kShapes[] = {{1, 64, 32, 4, 32},
                         {1, 2, 3, 4, 8},
                         {5, 64, 8, 4, 32},
                         {2, 2100, 16, 4, 32},
+                        // More than is rounded at a time.
+                        {500, 768, 20, 4, 32, "group"},
+                        {333, 1000, 24, 8},
                         {4, 4, 16, 4}};
 
 // With inputs that are integers up to 127 and scales of 1 nothing is rounded:
