@@ -174,6 +174,11 @@ CompileStatus Compilation::quantize(ModuleOp module) {
   });
   if (status != CompileStatus::done)
     return status;
+  if (options.bits != 32 && !hasPrecisions(module))
+    mlir::emitWarning(module.getLoc())
+        << "--bits=" << options.bits
+        << " changes nothing: no layer has weights of float32 that could be "
+           "stored in fewer bits";
   if (kept)
     if (llvm::Error error = keepReference(module))
       return fail(CompileStatus::badInput, std::move(error));

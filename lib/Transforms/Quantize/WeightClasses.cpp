@@ -56,7 +56,7 @@ static bool dependsOnArgument(Value value) {
   return false;
 }
 
-/// Does the value come from a recurrence through elementwise ops and movements?
+/// Does the value come from a recurrence, with no product with a weight between?
 static bool comesFromRecurrence(Value value) {
   llvm::SmallDenseSet<Operation *, 16> seen;
   SmallVector<Operation *> stack;

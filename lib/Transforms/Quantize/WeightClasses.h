@@ -24,7 +24,8 @@ enum class WeightClass {
 
 struct WeightUse {
   WeightClass kind = WeightClass::projection;
-  /// A linear reads the output of a recurrence with it, without a norm between.
+  /// A linear reads the output of a recurrence with it, with no product with
+  /// another weight between.
   bool readsRecurrence = false;
 };
 

@@ -110,8 +110,8 @@ def AssignPrecisionPass : Pass<"ssm-assign-precision", "::mlir::ModuleOp"> {
 
     i8 has one scale per row. Linears of integer weights round their input to
     int8, per token; per token and group where the weight is i4 and the input
-    comes from a recurrence without a norm between, whose outliers would take
-    the bits of all other channels. The recurrences, convolutions, norms and
+    comes from a recurrence, whose outliers would take the bits of all other
+    channels. The recurrences, convolutions, norms and
     the residual stream stay in f32: they make 1 % of the bytes and hold errors
     for ever (`docs/Quantization.md`).
 
