@@ -21,6 +21,9 @@ import tempfile
 # same, those of many tokens.
 TARGETS = [
     ("x86_64", "znver4", ["vpdpbusd"], ["vpdpbusd"]),
+    ("x86_64", "icelake-server", ["vpdpbusd"], ["vpdpbusd"]),
+    ("x86_64", "cascadelake", ["vpdpbusd"], ["vpdpbusd"]),
+    ("x86_64", "alderlake", ["vpdpbusd"], ["vpdpbusd"]),
     ("x86_64", "x86-64-v4", ["vpmaddubsw"], ["vpmaddwd"]),
     ("x86_64", "x86-64-v3", ["vpmaddubsw"], ["vpmaddwd"]),
     ("x86_64", "x86-64-v2", ["pmaddubsw"], ["pmaddwd"]),
@@ -39,7 +42,7 @@ LEAST_DEPTH = 64
 class Instruction:
     def __init__(self, address, text):
         self.address = address
-        name, _, operands = text.partition("\t")
+        name, _, operands = text.removeprefix("{vex}").lstrip().partition("\t")
         operands = operands.split("//")[0].split(" # ")[0].strip()
         # "sadalp.4s", but "b.ne"
         name = name.strip()

@@ -31,6 +31,7 @@ import numpy as np
 TARGETS = [
     ("x86_64", "x86-64-v3", None, True),
     ("x86_64", "znver4", None, True),
+    ("x86_64", "cascadelake", None, True),
     ("x86_64", "x86-64-v4", None, True),
     ("x86_64", "x86-64-v2", None, False),
     ("x86_64", "x86-64", None, False),

@@ -23,7 +23,8 @@ Machine::Machine(const TargetSpec &spec) : target(halideTargetString(spec)) {
     products = target.has_feature(Halide::Target::ARMDotProd)
                    ? Products::dotSigned
                    : Products::lanes;
-  else if (target.has_feature(Halide::Target::AVX512_Zen4))
+  else if (spec.hasFeature("avx512vl") ? spec.hasFeature("avx512vnni")
+                                       : avx && spec.hasFeature("avxvnni"))
     products = Products::dotUnsigned;
   else
     products = target.has_feature(Halide::Target::SSE41)

@@ -90,8 +90,8 @@ public:
   std::vector<Halide::Argument> arguments;
   std::vector<Func> outputs;
   std::vector<KernelBuffer> buffers;
-  /// The code must go through matrixCode().
-  bool hasMatrixProducts = false;
+  /// Whose products of bytes the kernel has: dotUnsigned, matrices or others.
+  std::optional<Products> byteProducts;
 
 private:
   /// A box of a result, and the Func dimensions that run over it.
@@ -254,9 +254,11 @@ private:
   std::map<std::pair<void *, std::vector<const void *>>, Memo> memo;
 };
 
-/// The object of a module whose signed dot products, but those with ones, are
-/// to be products of matrices.
-std::vector<char> matrixCode(Halide::Module module, const TargetSpec &target);
+/// The object of a kernel's pipeline, by Halide, or by this project's LLVM if
+/// Halide cannot make the target's instructions.
+std::vector<char> machineCode(const KernelBuilder &kernel,
+                              const std::string &symbol,
+                              const Machine &machine, const TargetSpec &target);
 
 // Helpers on types and shapes.
 Halide::Type halideType(mlir::Type type);

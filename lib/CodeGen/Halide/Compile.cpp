@@ -59,16 +59,8 @@ static CompiledKernel compile(mlir::func::FuncOp function,
   Machine machine(target);
   KernelBuilder builder(function, machine);
   builder.build();
-  Halide::Pipeline pipeline(builder.outputs);
-  Halide::Module module = pipeline.compile_to_module(
-      builder.arguments, symbol, machine.target, Halide::LinkageType::External);
   CompiledKernel kernel;
-  if (builder.hasMatrixProducts) {
-    kernel.object = matrixCode(module, target);
-  } else {
-    Halide::Buffer<uint8_t> bytes = module.compile_to_buffer();
-    kernel.object.assign(bytes.begin(), bytes.end());
-  }
+  kernel.object = machineCode(builder, symbol, machine, target);
   kernel.buffers = std::move(builder.buffers);
   checkSymbols(kernel.object);
   return kernel;

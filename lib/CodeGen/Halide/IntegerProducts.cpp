@@ -48,6 +48,7 @@ KernelBuilder::addProducts(Func dot, const QuantizedPlan &plan,
   Var p = var("p"), c = var("c");
   int steps = plan.steps, halves = plan.halves(), tokens = plan.tokens;
 
+  byteProducts = plan.products;
   switch (plan.products) {
   case Products::matrices:
     return addMatrixProducts(dot, plan, factors);
@@ -179,7 +180,7 @@ Tile KernelBuilder::largestTile(const QuantizedPlan &plan,
   case Products::matrices:
     return {half, isGrouped ? 4 : 8};
   case Products::dotUnsigned:
-    return {whole, 8};
+    return {whole, machine.registers == 32 ? 8 : 4};
   case Products::dotSigned:
     return {tokens > 1 && isGrouped ? half : whole, 4};
   case Products::lanes:

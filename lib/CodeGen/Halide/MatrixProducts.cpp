@@ -6,7 +6,7 @@
 // twice 16 bytes, and all that Halide knows of it is that lane q of the result
 // belongs to bytes 4q .. 4q+3 of each. So the sums are written down as if they
 // were to be formed by sdot, from bytes that are arranged for smmla, and
-// matrixCode() replaces the one by the other. In terms of smmla:
+// machineCode() replaces the one by the other. In terms of smmla:
 //
 //   rows   (i, eight, block)    an element of row i / 8 of a block
 //   pairs  (i, eight, tokens)   an element of token i / 8 of a pair
@@ -61,7 +61,6 @@ Func KernelBuilder::pairTokens(const QuantizedPlan &plan,
 std::function<void(const KernelBuilder::ProductsPlace &)>
 KernelBuilder::addMatrixProducts(Func dot, const QuantizedPlan &plan,
                                  const Factors &factors) {
-  hasMatrixProducts = true;
   std::vector<Var> tile = dot.args();
   Var r = tile[0], t = tile[1], g = tile[2], block = tile[3];
   Var i = var("i"), j = var("j"), eight = var("eight"), tokens = var("tokens"),

@@ -31,6 +31,12 @@ static void fail(const char *what) {
   exit(1);
 }
 
+static void log_line(void *context, int32_t level, const char *message) {
+  (void)context;
+  (void)level;
+  fprintf(stderr, "stream_script: %s\n", message);
+}
+
 static void *take(size_t bytes) {
   void *memory = malloc(bytes ? bytes : 1);
   if (!memory || fread(memory, 1, bytes, stdin) != bytes)
@@ -68,8 +74,9 @@ static void take_inputs(const itera_model_api *api, uint64_t frames, int with,
 }
 
 int main(int argc, char **argv) {
+  itera_host host = {.struct_size = sizeof host, .log = log_line};
   void *library = argc == 2 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : NULL;
-  const itera_model_api *(*query)(uint32_t, void *);
+  itera_model_query_fn query;
   const itera_model_api *api;
   itera_model *model;
   itera_session *session;
@@ -77,7 +84,7 @@ int main(int argc, char **argv) {
   if (!library)
     fail(argc == 2 ? dlerror() : "expected a model");
   *(void **)&query = dlsym(library, "itera_model_query");
-  api = query ? query(ITERA_ABI_VERSION, NULL) : NULL;
+  api = query ? query(ITERA_ABI_VERSION, &host) : NULL;
   if (!api || api->model_create(NULL, &model) != ITERA_OK ||
       api->session_create(model, &session) != ITERA_OK)
     fail("no session");

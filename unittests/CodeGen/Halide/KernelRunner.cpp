@@ -24,6 +24,13 @@ std::vector<std::string> itera::test::runnableCpus() {
   if (__builtin_cpu_supports("avx512vbmi2") &&
       __builtin_cpu_supports("avx512bf16"))
     cpus.push_back("znver4");
+  else if (__builtin_cpu_supports("avx512vnni") &&
+           __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq"))
+    cpus.push_back("cascadelake");
+  if (__builtin_cpu_supports("avxvnni") && __builtin_cpu_supports("gfni"))
+    cpus.push_back("alderlake");
   return cpus;
 #else
   return {"generic"};
@@ -32,7 +39,14 @@ std::vector<std::string> itera::test::runnableCpus() {
 
 TargetSpec itera::test::targetFor(const std::string &arch,
                                   const std::string &cpu) {
-  return llvm::cantFail(resolveTarget(arch, cpu));
+  auto [name, more] = llvm::StringRef(cpu).split('+');
+  TargetSpec target = llvm::cantFail(resolveTarget(arch, name));
+  llvm::SmallVector<llvm::StringRef> features;
+  more.split(features, ',', /*MaxSplit=*/-1, /*KeepEmpty=*/false);
+  target.features.insert(target.features.end(), features.begin(),
+                         features.end());
+  llvm::sort(target.features);
+  return target;
 }
 
 LoadedKernel::LoadedKernel(const std::string &text, const std::string &cpu,

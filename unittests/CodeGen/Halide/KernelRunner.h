@@ -15,6 +15,7 @@ namespace itera::test {
 /// The CPUs of this host's architecture that this host can run.
 std::vector<std::string> runnableCpus();
 
+/// `cpu` may name more features: "x86-64-v3+avx512f,avx512vl".
 TargetSpec targetFor(const std::string &arch, const std::string &cpu);
 
 class LoadedKernel {

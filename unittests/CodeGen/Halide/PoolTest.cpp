@@ -148,6 +148,8 @@ TEST(Code, EveryKindCompilesForEveryTarget) {
                            {"x86_64", "x86-64-v3"},
                            {"x86_64", "znver4"},
                            {"x86_64", "skylake-avx512"},
+                           {"x86_64", "cascadelake"},
+                           {"x86_64", "alderlake"},
                            {"aarch64", "generic"},
                            {"aarch64", "cortex-a76"}})
     for (const std::string &text : allKinds()) {

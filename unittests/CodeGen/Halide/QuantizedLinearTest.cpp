@@ -137,6 +137,10 @@ std::vector<std::string> allCpus() {
   if (__builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
     cpus.push_back("x86-64-v4");
+  // The code that Alder Lake gets, but for the encoding of vpdpbusd.
+  if (__builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512vnni"))
+    cpus.push_back("x86-64-v3+avx512f,avx512vl,avx512vnni");
 #endif
   return cpus;
 }
