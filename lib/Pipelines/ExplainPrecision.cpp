@@ -14,10 +14,10 @@ using namespace mlir;
 using namespace itera;
 
 int64_t WeightPrecision::getBytes(StringRef storage, int64_t group) const {
-  if (storage == "f32" || k == 0)
-    return elements * 4;
   if (storage == "f16")
     return elements * 2;
+  if (storage == "f32" || k == 0)
+    return elements * 4;
   // A scale of two bytes.
   if (storage == "i8")
     return elements + 2 * n;
@@ -87,15 +87,19 @@ void itera::explainPrecision(ModuleOp module, int64_t group,
     os << llvm::format("%10lld", (long long)weight.getBytes(weight.storage, group));
     bytes += weight.getBytes(weight.storage, group);
     full += weight.getBytes("f32", group);
-    auto losses = choice.losses.find(weight.name);
-    if (losses != choice.losses.end())
-      for (std::optional<double> loss : {losses->second.i4, losses->second.i8}) {
+    if (!choice.losses.empty()) {
+      auto found = choice.losses.find(weight.name);
+      std::optional<double> i4, i8;
+      if (found != choice.losses.end())
+        std::tie(i4, i8) = std::pair(found->second.i4, found->second.i8);
+      for (std::optional<double> loss : {i4, i8}) {
         unsigned size = choice.measure.size() + 9;
         if (loss)
           os << llvm::format("%*.3g", size, *loss);
         else
           os << std::string(size - 1, ' ') << "-";
       }
+    }
     os << "\n";
   }
   os << "these weights: " << bytes << " bytes, in f32 " << full << "\n";

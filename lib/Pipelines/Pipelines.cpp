@@ -142,6 +142,7 @@ void itera::populateFusePipeline(OpPassManager &manager,
   functions.addPass(createFoldConstantsPass());
   functions.addPass(createCSEPass());
   functions.addPass(createCanonicalizerPass());
+  manager.addPass(createNarrowWeightsPass());
 }
 
 void itera::populatePlanPipeline(OpPassManager &manager,

@@ -23,6 +23,7 @@ struct PolicyRow {
   Storage bits4, bits8, bits16;
 };
 constexpr PolicyRow kPolicy[] = {
+    {WeightClass::vector, Storage::f16, Storage::f16, Storage::f16},
     {WeightClass::projection, Storage::i4, Storage::i8, Storage::f16},
     {WeightClass::selection, Storage::i8, Storage::i8, Storage::f16},
     {WeightClass::position, Storage::i4, Storage::i8, Storage::f16},
@@ -93,23 +94,28 @@ LogicalResult AssignPrecision::readOptions() {
 
 Storage AssignPrecision::storageOf(ssm::WeightOp weight,
                                    const WeightUse &use) const {
+  bool isVector = use.kind == WeightClass::vector;
   for (const Override &entry : llvm::reverse(overrides))
     if (entry.name.match(weight.getName()))
-      return entry.storage;
+      return isVector && entry.storage != Storage::f32 ? Storage::f16
+                                                       : entry.storage;
   const PolicyRow &row = *llvm::find_if(
       kPolicy, [&](const PolicyRow &row) { return row.kind == use.kind; });
   Storage storage = bits == 4    ? row.bits4
                     : bits == 8  ? row.bits8
                     : bits == 16 ? row.bits16
                                  : Storage::f32;
+  if (storage != Storage::i4)
+    return storage;
   auto type = cast<RankedTensorType>(weight.getType());
   bool isNarrow = type.getDimSize(1) < group || type.getDimSize(0) < 16;
-  return storage == Storage::i4 && isNarrow ? Storage::i8 : storage;
+  return isNarrow ? Storage::i8 : Storage::i4;
 }
 
 void AssignPrecision::assign(ssm::WeightOp weight, const WeightUse &use) {
   auto type = cast<RankedTensorType>(weight.getType());
-  if (type.getRank() != 2 || !type.getElementType().isF32())
+  bool isMatrix = use.kind != WeightClass::vector;
+  if ((isMatrix && type.getRank() != 2) || !type.getElementType().isF32())
     return;
   // A sum of 32 bits holds so many products.
   constexpr int64_t kMostExact = 65536;

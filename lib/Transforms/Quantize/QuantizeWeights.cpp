@@ -20,6 +20,9 @@ namespace itera {
 using namespace mlir;
 using namespace itera;
 
+/// The largest that rounds to a finite f16.
+static constexpr float kMostHalf = 65519.0f;
+
 namespace {
 
 /// A weight in its new form.
@@ -27,8 +30,7 @@ struct StoredWeight {
   TypedAttr matrix, scales, zeroPoints; // of integers: scales, maybe zeros
 };
 
-struct QuantizeWeights
-    : itera::impl::QuantizeWeightsPassBase<QuantizeWeights> {
+struct QuantizeWeights : itera::impl::QuantizeWeightsPassBase<QuantizeWeights> {
   using QuantizeWeightsPassBase::QuantizeWeightsPassBase;
 
   void runOnOperation() override {
@@ -66,6 +68,7 @@ struct QuantizeWeights
   }
 
   LogicalResult quantize(ssm::WeightOp weight);
+  void roundVector(ssm::WeightOp weight);
   FailureOr<StoredWeight> store(ssm::WeightOp weight,
                                 ssm::PrecisionAttr precision);
   StoredWeight storeIntegers(StringRef name, ArrayRef<float> values, int64_t n,
@@ -73,7 +76,7 @@ struct QuantizeWeights
                              const InputMoments *spread);
   /// What calibration knows of the inputs of this weight's linears.
   FailureOr<std::optional<InputMoments>> momentsOf(ssm::WeightOp weight,
-                                                 int64_t k);
+                                                   int64_t k);
   StoredWeight storeFloats(StringRef name, ArrayRef<float> values,
                            RankedTensorType type);
 
@@ -123,9 +126,10 @@ StoredWeight QuantizeWeights::storeIntegers(StringRef name,
     ssm::storeFloats(ssm::ElementKind::BF16, scaleBytes, row * groups, groups,
                      rowScales.data());
   });
-  return {ssm::toResourceAttribute(matrix, (name + (isFour ? ".i4" : ".i8")).str()),
-          ssm::toResourceAttribute(scales, (name + ".scales").str()),
-          {}};
+  return {
+      ssm::toResourceAttribute(matrix, (name + (isFour ? ".i4" : ".i8")).str()),
+      ssm::toResourceAttribute(scales, (name + ".scales").str()),
+      {}};
 }
 
 FailureOr<std::optional<InputMoments>>
@@ -152,20 +156,18 @@ QuantizeWeights::momentsOf(ssm::WeightOp weight, int64_t k) {
 StoredWeight QuantizeWeights::storeFloats(StringRef name,
                                           ArrayRef<float> values,
                                           RankedTensorType type) {
-  // The largest that rounds to a finite f16.
-  constexpr float kMostHalf = 65519.0f;
-  bool fits = llvm::all_of(values,
-                           [](float v) { return std::abs(v) <= kMostHalf; });
+  bool fits =
+      llvm::all_of(values, [](float v) { return std::abs(v) <= kMostHalf; });
   Type element = fits ? Type(Float16Type::get(&getContext()))
                       : Type(BFloat16Type::get(&getContext()));
-  ssm::ElementKind kind =
-      fits ? ssm::ElementKind::F16 : ssm::ElementKind::BF16;
+  ssm::ElementKind kind = fits ? ssm::ElementKind::F16 : ssm::ElementKind::BF16;
   char *data = nullptr;
   ssm::HostTensor result =
       ssm::HostTensor::allocate(type.clone(element), kind, data);
   std::vector<double> wide(values.begin(), values.end());
   ssm::storeFloats(kind, data, 0, wide.size(), wide.data());
-  return {ssm::toResourceAttribute(result, (name + (fits ? ".f16" : ".bf16")).str()),
+  return {ssm::toResourceAttribute(result,
+                                   (name + (fits ? ".f16" : ".bf16")).str()),
           {},
           {}};
 }
@@ -182,8 +184,7 @@ FailureOr<StoredWeight> QuantizeWeights::store(ssm::WeightOp weight,
   std::vector<float> values(data->size());
   std::memcpy(values.data(), data->bytes.data(), values.size() * 4);
   int64_t n = type.getDimSize(0), k = type.getDimSize(1);
-  auto bad =
-      llvm::find_if(values, [](float v) { return !std::isfinite(v); });
+  auto bad = llvm::find_if(values, [](float v) { return !std::isfinite(v); });
   if (bad != values.end())
     return weight.emitError("cannot be stored in fewer bits: weight '")
            << weight.getName() << "' is "
@@ -202,11 +203,59 @@ FailureOr<StoredWeight> QuantizeWeights::store(ssm::WeightOp weight,
   return storeFloats(weight.getName(), values, type);
 }
 
+/// The matrix of a linear, or the table of an embedding.
+static bool isMatrixUse(OpOperand &use) {
+  if (auto linear = dyn_cast<ssm::LinearOp>(use.getOwner()))
+    return use.get() == linear.getWeight() && use.get() != linear.getX();
+  auto embedding = dyn_cast<ssm::EmbeddingOp>(use.getOwner());
+  return embedding && use.get() == embedding.getTable();
+}
+
+void QuantizeWeights::roundVector(ssm::WeightOp weight) {
+  // Between them f16 has its full precision, at least relative to the largest.
+  constexpr float kLeastHalf = 0x1p-14f;
+  std::optional<ssm::HostTensor> data = ssm::readAttribute(weight.getValue());
+  if (!data || data->kind != ssm::ElementKind::F32)
+    return;
+  std::vector<double> values(data->size());
+  ssm::loadFloats(*data, 0, values.size(), values.data());
+  double largest = 0;
+  for (double value : values)
+    largest =
+        std::isfinite(value) ? std::max(largest, std::abs(value)) : INFINITY;
+  if (largest < kLeastHalf || largest > kMostHalf)
+    return;
+  char *bytes = nullptr;
+  ssm::HostTensor half = ssm::HostTensor::allocate(
+      data->type.clone(Float16Type::get(&getContext())), ssm::ElementKind::F16,
+      bytes);
+  ssm::storeFloats(ssm::ElementKind::F16, bytes, 0, values.size(),
+                   values.data());
+  ssm::loadFloats(half, 0, values.size(), values.data());
+  ssm::HostTensor rounded =
+      ssm::HostTensor::allocate(data->type, ssm::ElementKind::F32, bytes);
+  ssm::storeFloats(ssm::ElementKind::F32, bytes, 0, values.size(),
+                   values.data());
+  weight.setValueAttr(
+      ssm::toResourceAttribute(rounded, (weight.getName() + ".rounded").str()));
+  // It is no part of the model's file any more.
+  weight.removeFileAttr();
+  weight.removeOffsetAttr();
+  ++quantized;
+}
+
 LogicalResult QuantizeWeights::quantize(ssm::WeightOp weight) {
-  auto precision = weight->getAttrOfType<ssm::PrecisionAttr>(ssm::kPrecisionAttr);
+  auto precision =
+      weight->getAttrOfType<ssm::PrecisionAttr>(ssm::kPrecisionAttr);
   if (!precision)
     return weight.emitError("expected a #ssm.precision as ")
            << ssm::kPrecisionAttr;
+  if (precision.getStorage().isF16() &&
+      llvm::none_of(weight->getUses(), isMatrixUse)) {
+    weight->removeAttr(ssm::kPrecisionAttr);
+    roundVector(weight);
+    return success();
+  }
   StoredWeight &known = stored[{weight.getValue(), precision}];
   if (!known.matrix) {
     FailureOr<StoredWeight> made = store(weight, precision);
@@ -229,23 +278,19 @@ LogicalResult QuantizeWeights::quantize(ssm::WeightOp weight) {
   if (precision.getGroup())
     group = b.getI64IntegerAttr(precision.getGroup());
   for (OpOperand &use : llvm::make_early_inc_range(weight->getUses())) {
+    if (!isMatrixUse(use))
+      continue;
+    use.set(matrix);
+    if (!scales)
+      continue;
     if (auto linear = dyn_cast<ssm::LinearOp>(use.getOwner())) {
-      if (use.get() != linear.getWeight() || linear.getX() == use.get())
-        continue;
-      use.set(matrix);
-      if (scales) {
-        linear.getScalesMutable().assign(scales);
-        linear.setGroupAttr(group);
-        linear.setInt8InputAttr(precision.getInput());
-      }
-    } else if (auto embedding = dyn_cast<ssm::EmbeddingOp>(use.getOwner())) {
-      if (use.get() != embedding.getTable())
-        continue;
-      use.set(matrix);
-      if (scales) {
-        embedding.getScalesMutable().assign(scales);
-        embedding.setGroupAttr(group);
-      }
+      linear.getScalesMutable().assign(scales);
+      linear.setGroupAttr(group);
+      linear.setInt8InputAttr(precision.getInput());
+    } else {
+      auto embedding = cast<ssm::EmbeddingOp>(use.getOwner());
+      embedding.getScalesMutable().assign(scales);
+      embedding.setGroupAttr(group);
     }
   }
   weight->removeAttr(ssm::kPrecisionAttr);

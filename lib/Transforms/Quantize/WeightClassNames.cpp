@@ -8,6 +8,8 @@ using namespace itera;
 
 static StringRef nameOf(WeightClass kind) {
   switch (kind) {
+  case WeightClass::vector:
+    return "vector";
   case WeightClass::projection:
     return "projection";
   case WeightClass::selection:

@@ -5,6 +5,8 @@
 
 #include "WeightClasses.h"
 
+#include "VectorWeights.h"
+
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "llvm/ADT/DenseSet.h"
 
@@ -56,7 +58,8 @@ static bool dependsOnArgument(Value value) {
   return false;
 }
 
-/// Does the value come from a recurrence, with no product with a weight between?
+/// Does the value come from a recurrence, with no product with a weight
+/// between?
 static bool comesFromRecurrence(Value value) {
   llvm::SmallDenseSet<Operation *, 16> seen;
   SmallVector<Operation *> stack;
@@ -69,8 +72,8 @@ static bool comesFromRecurrence(Value value) {
     Operation *op = stack.pop_back_val();
     if (isRecurrence(op))
       return true;
-    if (isa<ssm::LinearOp, ssm::MoeOp, ssm::EmbeddingOp,
-            ssm::WeightOp, linalg::ContractOp>(op))
+    if (isa<ssm::LinearOp, ssm::MoeOp, ssm::EmbeddingOp, ssm::WeightOp,
+            linalg::ContractOp>(op))
       continue;
     llvm::for_each(op->getOperands(), push);
   }
@@ -117,9 +120,9 @@ WeightClasses::WeightClasses(func::FuncOp function) {
     linears[linear] = classOfLinear(linear);
   function.walk([&](Operation *op) {
     if (auto embedding = dyn_cast<ssm::EmbeddingOp>(op))
-      add(embedding.getTable(), {dependsOnArgument(embedding.getIndices())
-                                     ? WeightClass::embedding
-                                     : WeightClass::position});
+      add(embedding.getTable(),
+          {dependsOnArgument(embedding.getIndices()) ? WeightClass::embedding
+                                                     : WeightClass::position});
     else if (auto linear = dyn_cast<ssm::LinearOp>(op))
       add(linear.getWeight(),
           {linears[linear], comesFromRecurrence(linear.getX())});
@@ -135,4 +138,23 @@ WeightClasses::WeightClasses(func::FuncOp function) {
   for (auto &[weight, use] : uses)
     if (use.kind == WeightClass::selection && 2 * sizeOf(weight) > largest)
       use.kind = WeightClass::projection;
+  addVectors(function);
+}
+
+void WeightClasses::addVectors(func::FuncOp function) {
+  // A step's bias is as exact as the step is to be.
+  auto takesBias = [&](ssm::LinearOp linear) {
+    auto weight = linear.getWeight().getDefiningOp<ssm::WeightOp>();
+    auto known = uses.find(weight);
+    return known != uses.end() &&
+           known->second.kind != WeightClass::selection &&
+           known->second.kind != WeightClass::routing;
+  };
+  SmallVector<ssm::WeightOp> vectors;
+  function.walk([&](ssm::WeightOp weight) {
+    if (!uses.contains(weight) && isVectorWeight(weight, takesBias))
+      vectors.push_back(weight);
+  });
+  for (ssm::WeightOp weight : vectors)
+    uses[weight] = {WeightClass::vector};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the weight of a linear or of an embedding is for.
+// What a weight is for.
 
 #ifndef ITERA_LIB_TRANSFORMS_QUANTIZE_WEIGHTCLASSES_H
 #define ITERA_LIB_TRANSFORMS_QUANTIZE_WEIGHTCLASSES_H
@@ -14,6 +14,7 @@ namespace itera {
 /// See the table of ssm-assign-precision. Of a weight with several uses the
 /// largest counts.
 enum class WeightClass {
+  vector,
   projection,
   selection,
   position,
@@ -39,6 +40,7 @@ public:
 private:
   WeightClass classOfLinear(ssm::LinearOp linear) const;
   void add(mlir::Value weight, WeightUse use);
+  void addVectors(mlir::func::FuncOp function);
 
   llvm::DenseMap<mlir::Operation *, WeightClass> linears;
 };

@@ -2,7 +2,7 @@
 // RUN: itera-opt --ssm-assign-precision=bits=4 %s | FileCheck %s --check-prefix=FOUR
 // RUN: itera-opt --ssm-assign-precision=bits=8 %s | FileCheck %s --check-prefix=EIGHT
 // RUN: itera-opt --ssm-assign-precision=bits=16 %s | FileCheck %s --check-prefix=HALF
-// RUN: itera-opt --ssm-assign-precision='bits=4 group=128 only=in=i8,x_*=f32,head=i4' %s | FileCheck %s --check-prefix=ONLY
+// RUN: itera-opt --ssm-assign-precision='bits=4 group=128 only=in=i8,x_*=f32,head=i4,D=i4' %s | FileCheck %s --check-prefix=ONLY
 
 // A mixer with a tied head: in_proj feeds the scan's x and z; x_proj feeds dt_proj,
 // B and C; out_proj reads the scan.
@@ -67,4 +67,56 @@ func.func @router(%x: tensor<4x64xf32>) -> (tensor<4x2xi64>, tensor<4x256xf32>) 
   %values, %chosen = ssm.top_k %g dim 1 : tensor<4x32xf32> -> tensor<4x2xf32>, tensor<4x2xi64>
   %y = ssm.linear %x, %head : tensor<4x64xf32>, tensor<256x64xf32> -> tensor<4x256xf32>
   return %chosen, %y : tensor<4x2xi64>, tensor<4x256xf32>
+}
+
+// Taps, biases and factors per channel are vectors, and have 16 bits at least; but
+// not what a decay or a step is computed from.
+// FOUR-LABEL: @vectors
+// FOUR: ssm.weight "taps" {{.*}}#ssm.precision<storage = f16>
+// FOUR: ssm.weight "conv_bias" {{.*}}#ssm.precision<storage = f16>
+// FOUR: ssm.weight "D" {{.*}}#ssm.precision<storage = f16>
+// FOUR: ssm.weight "D_row" {{.*}}#ssm.precision<storage = f16>
+// FOUR: ssm.weight "out_bias" {{.*}}#ssm.precision<storage = f16>
+// FOUR: ssm.weight "A" dense_resource<a> : tensor<128xf32>
+// FOUR-NEXT: ssm.weight "dt_bias" dense_resource<db> : tensor<128xf32>
+// FOUR-NEXT: ssm.weight "dt_shift" dense_resource<ds> : tensor<128xf32>
+// EIGHT-LABEL: @vectors
+// EIGHT: ssm.weight "taps" {{.*}}#ssm.precision<storage = f16>
+// ONLY-LABEL: @vectors
+// ONLY: ssm.weight "taps" {{.*}}#ssm.precision<storage = f16>
+// ONLY: ssm.weight "x_conv_bias" dense_resource<xcb> : tensor<128xf32>
+// ONLY: ssm.weight "D" {{.*}}#ssm.precision<storage = f16>
+func.func @vectors(%u: tensor<1x8x128xf32>, %B: tensor<1x8x16xf32>) -> tensor<1x8x128xf32> {
+  %taps = ssm.weight "taps" dense_resource<ta> : tensor<128x4xf32>
+  %cb = ssm.weight "conv_bias" dense_resource<cb> : tensor<128xf32>
+  %xcb = ssm.weight "x_conv_bias" dense_resource<xcb> : tensor<128xf32>
+  %D = ssm.weight "D" dense_resource<D> : tensor<128xf32>
+  %Dr = ssm.weight "D_row" dense_resource<Dr> : tensor<128xf32>
+  %outb = ssm.weight "out_bias" dense_resource<ob> : tensor<128xf32>
+  %A = ssm.weight "A" dense_resource<a> : tensor<128xf32>
+  %dtb = ssm.weight "dt_bias" dense_resource<db> : tensor<128xf32>
+  %dts = ssm.weight "dt_shift" dense_resource<ds> : tensor<128xf32>
+  %dtp = ssm.weight "dt_proj" dense_resource<d> : tensor<128x128xf32>
+  %big = ssm.weight "big" dense_resource<bg> : tensor<512x128xf32>
+  %outw = ssm.weight "out" dense_resource<o> : tensor<128x512xf32>
+  %A1 = tensor.expand_shape %A [[0, 1]] output_shape [128, 1] : tensor<128xf32> into tensor<128x1xf32>
+  %e0 = tensor.empty() : tensor<128x16xf32>
+  %flat = tensor.collapse_shape %A1 [[0, 1]] : tensor<128x1xf32> into tensor<128xf32>
+  %A2 = linalg.broadcast ins(%flat : tensor<128xf32>) outs(%e0 : tensor<128x16xf32>) dimensions = [1]
+  %h0 = arith.constant dense<0.0> : tensor<1x128x16xf32>
+  %x0 = ssm.causal_conv1d %u, %taps bias(%cb : tensor<128xf32>) silu : tensor<1x8x128xf32>, tensor<128x4xf32>
+  %x = ssm.causal_conv1d %x0, %taps bias(%xcb : tensor<128xf32>) silu : tensor<1x8x128xf32>, tensor<128x4xf32>
+  %dl = ssm.linear %x, %dtp bias(%dtb : tensor<128xf32>) : tensor<1x8x128xf32>, tensor<128x128xf32> -> tensor<1x8x128xf32>
+  %e1 = tensor.empty() : tensor<1x8x128xf32>
+  %ds = linalg.broadcast ins(%dts : tensor<128xf32>) outs(%e1 : tensor<1x8x128xf32>) dimensions = [0, 1]
+  %shifted = arith.addf %dl, %ds : tensor<1x8x128xf32>
+  %dt = ssm.softplus %shifted : tensor<1x8x128xf32>
+  %y, %last = ssm.selective_scan x(%x) dt(%dt) A(%A2) B(%B) C(%B) init(%h0) D(%D : tensor<128xf32>)
+    : tensor<1x8x128xf32>, tensor<128x16xf32>, tensor<1x8x16xf32>, tensor<1x128x16xf32>
+  %d2 = linalg.broadcast ins(%Dr : tensor<128xf32>) outs(%e1 : tensor<1x8x128xf32>) dimensions = [0, 1]
+  %skip = arith.mulf %d2, %x : tensor<1x8x128xf32>
+  %sum = arith.addf %y, %skip : tensor<1x8x128xf32>
+  %wide = ssm.linear %sum, %big : tensor<1x8x128xf32>, tensor<512x128xf32> -> tensor<1x8x512xf32>
+  %out = ssm.linear %wide, %outw bias(%outb : tensor<128xf32>) : tensor<1x8x512xf32>, tensor<128x512xf32> -> tensor<1x8x128xf32>
+  return %out : tensor<1x8x128xf32>
 }

@@ -182,4 +182,53 @@ def TransposeStatesPass : Pass<"ssm-transpose-states", "::mlir::ModuleOp"> {
     Statistic<"transposed", "transposed", "States stored in another order">];
 }
 
+def NarrowWeightsPass : Pass<"ssm-narrow-weights", "::mlir::ModuleOp"> {
+  let summary = "Store weights in fewer bytes where this loses nothing";
+  let description = [{
+    A weight of f32 whose elements are all exact in f16 is stored as f16, and the
+    kernels that read it widen it: taps, biases, factors per channel that
+    `ssm-quantize-weights` has rounded, or that were f16 in the model. All that
+    read it must be kernels, and all that is passed in its place in any call of
+    such a kernel must be so too. The matrices of linears and what a recurrence
+    reads at each step stay as they are.
+
+    Indices of embeddings are stored in the least type of 8, 16 or 32 bits that
+    holds them.
+
+    ```mlir
+    // itera-opt --ssm-narrow-weights
+    func.func @f(%x: tensor<2xf32>) -> tensor<2xf32> {
+      %b = ssm.weight "b" dense<[0.5, 2.0]> : tensor<2xf32>
+      %y = ssm.kernel @kernels::@add_0(%x, %b) : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>
+      return %y : tensor<2xf32>
+    }
+    module @kernels {
+      func.func @add_0(%x: tensor<2xf32>, %b: tensor<2xf32>) -> tensor<2xf32> {
+        %y = arith.addf %x, %b : tensor<2xf32>
+        return %y : tensor<2xf32>
+      }
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: tensor<2xf32>) -> tensor<2xf32> {
+      %b = ssm.weight "b" dense_resource<b.f16> : tensor<2xf16>
+      %y = ssm.kernel @kernels::@add_0(%x, %b) : (tensor<2xf32>, tensor<2xf16>) -> tensor<2xf32>
+      return %y : tensor<2xf32>
+    }
+    module @kernels {
+      func.func @add_0(%x: tensor<2xf32>, %b: tensor<2xf16>) -> tensor<2xf32> {
+        %w = arith.extf %b : tensor<2xf16> to tensor<2xf32>
+        %y = arith.addf %x, %w : tensor<2xf32>
+        return %y : tensor<2xf32>
+      }
+    }
+    ```
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::itera::ssm::SSMDialect"];
+  let statistics = [
+    Statistic<"numNarrowed", "narrowed", "Weights stored in fewer bytes">];
+}
+
 #endif // ITERA_TRANSFORMS_FUSE_PASSES_TD
