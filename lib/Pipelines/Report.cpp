@@ -23,8 +23,8 @@
 using namespace mlir;
 using namespace itera;
 
-/// Frames that outputs, states and texts are compared over, and linears.
-static constexpr uint64_t kMostFrames = 4096, kMostLayerFrames = 512;
+/// Frames that linears are compared over: their inputs and results are kept.
+static constexpr uint64_t kMostLayerFrames = 512;
 
 namespace {
 
@@ -55,6 +55,7 @@ private:
   llvm::Expected<LoadedModel> buildTapped(ModuleOp module, bool tapInputs);
   llvm::Error measureLinears(const ReportData &data);
   llvm::Error measureRuns(const ReportData &data);
+  void noteShortage(const ReportData &data);
   llvm::Error write();
 
   ReportModules &modules;
@@ -264,8 +265,8 @@ llvm::Error Reporter::measureLinears(const ReportData &data) {
       return llvm::createStringError("the model with taps streams otherwise");
     // The same frames of both.
     if (tapInputs)
-      layerSamples =
-          limitSamples(*model, data.samples, kMostLayerFrames);
+      layerSamples = limitSamples(*model, data.samples,
+                                  fitFrames(*model, kMostLayerFrames));
     auto run = [&](StringRef prefix,
                    llvm::StringMap<std::vector<float>> &to) -> llvm::Error {
       llvm::Expected<llvm::StringMap<std::vector<float>>> found =
@@ -293,17 +294,30 @@ llvm::Error Reporter::measureLinears(const ReportData &data) {
 }
 
 llvm::Error Reporter::measureRuns(const ReportData &data) {
-  std::vector<Sample> samples =
-      limitSamples(*before, data.samples, kMostFrames);
-  if (llvm::Error error = compareOutputs(*before, *after, samples, report))
+  if (llvm::Error error = compareRuns(*before, *after, data, report))
     return error;
   if (llvm::Error error = compareLanguage(*before, *after, data, report))
-    return error;
-  if (llvm::Error error = compareStates(*before, *after, data, report.states))
     return error;
   if (!isTarget)
     return llvm::Error::success();
   return compareSpeed(*before, *after, data.samples.front(), report);
+}
+
+/// Says how many frames the data have if they are fewer than were asked for.
+void Reporter::noteShortage(const ReportData &data) {
+  // A text is cut into runs by the model's length.
+  bool isCounted = report.streams || data.kind != "text";
+  if (!options.reportFrames || !isCounted ||
+      report.frames >= *options.reportFrames)
+    return;
+  std::string text = (data.kind == "random" ? "random inputs have only "
+                                            : "the data have only ") +
+                     std::to_string(report.frames) +
+                     (report.streams ? " frames" : " runs");
+  llvm::errs() << options.input
+               << ": note: --report-frames=" << *options.reportFrames << ": "
+               << text << "\n";
+  report.notes.push_back(text);
 }
 
 llvm::Error Reporter::write() {
@@ -323,7 +337,8 @@ llvm::Error Reporter::run() {
   how.path = options.reportData.empty() ? options.calibration
                                         : options.reportData;
   how.tokenizer = options.tokenizer;
-  how.frames = kMostFrames;
+  constexpr uint64_t kFrames = 4096;
+  how.frames = options.reportFrames.value_or(kFrames);
   llvm::Expected<ReportData> data = readReportData(*before, how);
   if (!data)
     return data.takeError();
@@ -331,6 +346,7 @@ llvm::Error Reporter::run() {
   report.dataFile = llvm::sys::path::filename(how.path).str();
   report.streams = before->canStream();
   report.frames = countFrames(data->samples);
+  noteShortage(*data);
   if (!options.calibration.empty() && options.reportData.empty())
     report.notes.push_back(
         "the weights were chosen by the same data, so that others may lose more");

@@ -45,24 +45,25 @@ Expected<ReportData> itera::readReportData(const LoadedModel &model,
     data.kind = "random";
     // A table of positions may end before that.
     constexpr uint64_t kFrames = 1024;
-    Sample sample = makeRandomSample(model, kFrames);
+    Sample sample = makeRandomSample(model, std::min(kFrames, options.frames));
     Expected<std::vector<std::vector<char>>> outputs = runSample(model, sample);
     if (!outputs) {
       consumeError(outputs.takeError());
       sample = makeRandomSample(model, 0);
     }
-    data.samples.push_back(std::move(sample));
+    data.samples = limitSamples(model, sample, options.frames);
     return data;
   }
   Expected<std::vector<Sample>> samples = readSamples(model, options);
   if (!samples)
     return samples.takeError();
-  data.samples = std::move(*samples);
   if (StringRef(options.path).ends_with(".npz")) {
     data.kind = "arrays";
+    data.samples = limitSamples(model, *samples, options.frames);
     return data;
   }
   data.kind = "text";
+  data.samples = std::move(*samples);
   if (!model.canStream())
     return data;
   Sample &whole = data.samples.front();
@@ -77,13 +78,15 @@ Expected<ReportData> itera::readReportData(const LoadedModel &model,
 
 Sample itera::sliceSample(const LoadedModel &model, const Sample &sample,
                           uint64_t start, uint64_t count) {
-  Sample slice{sample.inputs, count};
-  for (auto [info, from, to] :
-       zip_equal(model.getInputs(), sample.inputs, slice.inputs)) {
-    if (!isStreamed(*info) || from.empty())
+  Sample slice;
+  slice.frames = count;
+  for (auto [info, from] : zip_equal(model.getInputs(), sample.inputs)) {
+    if (!isStreamed(*info) || from.empty()) {
+      slice.inputs.push_back(from);
       continue;
+    }
     uint64_t outer = getOuter(*info), row = from.size() / sample.frames / outer;
-    to.resize(count * outer * row);
+    std::vector<char> &to = slice.inputs.emplace_back(count * outer * row);
     for (uint64_t i = 0; i < outer; ++i)
       std::memcpy(&to[i * count * row],
                   &from[(i * sample.frames + start) * row], count * row);
@@ -91,24 +94,27 @@ Sample itera::sliceSample(const LoadedModel &model, const Sample &sample,
   return slice;
 }
 
-std::vector<Sample> itera::limitSamples(const LoadedModel &model,
-                                        ArrayRef<Sample> samples,
-                                        uint64_t frames) {
+uint64_t itera::fitFrames(const LoadedModel &model, uint64_t frames) {
   constexpr uint64_t kBytes = uint64_t(1) << 28;
   double bytes = 1; // of a frame, or of a run
   for (const itera_tensor_info *info : model.getOutputs())
     bytes += isStreamed(*info)
                  ? double(getFrameBytes(*info)) * info->frames / info->period
                  : double(info->bytes);
-  uint64_t left = std::min(frames, std::max<uint64_t>(kBytes / bytes, 1));
+  return std::min(frames, std::max<uint64_t>(kBytes / bytes, 1));
+}
+
+std::vector<Sample> itera::limitSamples(const LoadedModel &model,
+                                        ArrayRef<Sample> samples,
+                                        uint64_t frames) {
   std::vector<Sample> limited;
   for (const Sample &sample : samples) {
-    if (!left)
+    if (!frames)
       break;
-    uint64_t count = model.canStream() ? std::min(left, sample.frames) : 1;
+    uint64_t count = model.canStream() ? std::min(frames, sample.frames) : 1;
     limited.push_back(model.canStream() ? sliceSample(model, sample, 0, count)
                                         : sample);
-    left -= count;
+    frames -= count;
   }
   return limited;
 }

@@ -13,59 +13,6 @@
 using namespace llvm;
 using namespace itera;
 
-static Error failure(const LoadedModel &model) {
-  return createStringError(model.getApi().last_error(model.getSession()));
-}
-
-/// Begins a stream with what of the sample has no time.
-static Error begin(const LoadedModel &model, const Sample &sample) {
-  std::vector<const void *> pointers;
-  std::vector<size_t> bytes;
-  for (const std::vector<char> &buffer : sample.inputs) {
-    pointers.push_back(buffer.empty() ? nullptr : buffer.data());
-    bytes.push_back(buffer.size());
-  }
-  if (model.getApi().begin(model.getSession(), pointers.data(), bytes.data(),
-                           bytes.size()) != ITERA_OK)
-    return failure(model);
-  return Error::success();
-}
-
-/// Feeds frames and forgets the outputs. False, and nothing changed, if the
-/// model's positions end before.
-static Expected<bool> feed(const LoadedModel &model, const Sample &sample,
-                           uint64_t start, uint64_t count) {
-  const itera_model_api &api = model.getApi();
-  Sample slice = sliceSample(model, sample, start, count);
-  std::vector<const void *> inputs;
-  std::vector<size_t> inputBytes;
-  for (const std::vector<char> &buffer : slice.inputs) {
-    inputs.push_back(buffer.data());
-    inputBytes.push_back(buffer.size());
-  }
-  std::vector<std::vector<char>> buffers;
-  std::vector<void *> outputs;
-  std::vector<size_t> outputBytes;
-  for (auto [i, info] : enumerate(model.getOutputs())) {
-    uint64_t size = info->bytes;
-    if (info->role == ITERA_ROLE_STREAM)
-      size = api.frames_after(model.getSession(), count, i) *
-             getFrameBytes(*info);
-    outputs.push_back(buffers.emplace_back(size).data());
-    outputBytes.push_back(size);
-  }
-  std::vector<uint64_t> frames(outputs.size());
-  itera_status status = api.prefill(
-      model.getSession(), count, inputs.data(), inputBytes.data(),
-      inputBytes.size(), outputs.data(), outputBytes.data(), outputBytes.size(),
-      frames.data());
-  if (status == ITERA_ERROR_END_OF_POSITIONS)
-    return false;
-  if (status != ITERA_OK)
-    return failure(model);
-  return true;
-}
-
 /// The values of a state of reals; nothing for others.
 static Expected<std::vector<float>> readState(const LoadedModel &model,
                                               uint32_t index) {
@@ -73,7 +20,7 @@ static Expected<std::vector<float>> readState(const LoadedModel &model,
   std::vector<char> bytes(info.bytes);
   if (model.getApi().state_read(model.getSession(), index, bytes.data(),
                                 bytes.size()) != ITERA_OK)
-    return failure(model);
+    return createStringError(model.getApi().last_error(model.getSession()));
   std::vector<float> values;
   if (info.dtype == ITERA_FLOAT32) {
     values.resize(bytes.size() / 4);
@@ -88,9 +35,29 @@ static Expected<std::vector<float>> readState(const LoadedModel &model,
   return values;
 }
 
-/// The next point of every curve.
-static Error addPoint(const LoadedModel &before, const LoadedModel &after,
-                      StatesReport &states) {
+bool itera::listStates(const LoadedModel &before, const LoadedModel &after,
+                       StatesReport &states) {
+  if (!before.canStream() || !after.canStream()) {
+    states.problem = "the model does not stream";
+    if (StringRef why = before.getApi().stream_problem(); !why.empty())
+      states.problem += ": " + why.str();
+    return false;
+  }
+  const itera_model_api &api = before.getApi();
+  if (api.state_count() == 0 ||
+      api.state_count() != after.getApi().state_count()) {
+    states.problem = "the stream has no states to compare";
+    return false;
+  }
+  for (uint32_t i = 0; i < api.state_count(); ++i)
+    states.states.push_back(
+        {api.state_info(i)->name, api.state_info(i)->node, {}});
+  return true;
+}
+
+Error itera::addStates(const LoadedModel &before, const LoadedModel &after,
+                       uint64_t frames, StatesReport &states) {
+  states.frames.push_back(frames);
   for (auto [index, state] : enumerate(states.states)) {
     Expected<std::vector<float>> reference = readState(before, index);
     if (!reference)
@@ -102,48 +69,6 @@ static Error addPoint(const LoadedModel &before, const LoadedModel &after,
     comparison.add(*reference, *value);
     state.errors.push_back(reference->empty() ? kNotMeasured
                                               : comparison.getRelativeError());
-  }
-  return Error::success();
-}
-
-Error itera::compareStates(const LoadedModel &before, const LoadedModel &after,
-                           const ReportData &data, StatesReport &states) {
-  if (!before.canStream() || !after.canStream()) {
-    states.problem = "the model does not stream";
-    if (StringRef why = before.getApi().stream_problem(); !why.empty())
-      states.problem += ": " + why.str();
-    return Error::success();
-  }
-  const itera_model_api &api = before.getApi();
-  if (api.state_count() == 0 ||
-      api.state_count() != after.getApi().state_count()) {
-    states.problem = "the stream has no states to compare";
-    return Error::success();
-  }
-  for (uint32_t i = 0; i < api.state_count(); ++i)
-    states.states.push_back(
-        {api.state_info(i)->name, api.state_info(i)->node, {}});
-  const Sample &sample = *llvm::max_element(
-      data.samples,
-      [](const Sample &a, const Sample &b) { return a.frames < b.frames; });
-  for (const LoadedModel *model : {&before, &after})
-    if (Error error = begin(*model, sample))
-      return error;
-  // At the ends of equal parts.
-  uint64_t points = std::min<uint64_t>(sample.frames, 64), done = 0;
-  for (uint64_t point = 1; point <= points; ++point) {
-    uint64_t next = sample.frames * point / points;
-    for (const LoadedModel *model : {&before, &after}) {
-      Expected<bool> fed = feed(*model, sample, done, next - done);
-      if (!fed)
-        return fed.takeError();
-      if (!*fed)
-        return Error::success();
-    }
-    done = next;
-    states.frames.push_back(done);
-    if (Error error = addPoint(before, after, states))
-      return error;
   }
   return Error::success();
 }

@@ -23,7 +23,8 @@ std::string formatNumber(double value, int digits = 4);
 std::string plotBytes(const QuantizationReport &report);
 std::string plotRatios(const QuantizationReport &report);
 std::string plotStates(const StatesReport &states);
-std::string plotParts(const LanguageReport &language);
+std::string plotLoss(const LanguageReport &language);
+std::string plotDivergence(const LanguageReport &language);
 
 } // namespace itera
 

@@ -77,7 +77,8 @@ namespace {
 
 class Page {
 public:
-  explicit Page(const QuantizationReport &report) : report(report) {}
+  explicit Page(const QuantizationReport &report)
+      : report(report), drift(measureDrift(report)) {}
   std::string write();
 
 private:
@@ -96,6 +97,7 @@ private:
            StringRef cell = "td");
 
   const QuantizationReport &report;
+  DriftReport drift;
   std::string result;
   raw_string_ostream out{result};
 };
@@ -113,6 +115,12 @@ static std::string sizeText(double bytes) {
     if (bytes >= unit)
       return formatNumber(bytes / unit, 3) + name;
   return formatNumber(bytes, 3) + " B";
+}
+
+/// A late error over an early one.
+static std::string formatTimes(double ratio) {
+  return std::isnan(ratio) ? formatNumber(ratio)
+                           : formatNumber(ratio, 3) + "\xC3\x97";
 }
 
 void Page::row(ArrayRef<std::string> cells, ArrayRef<bool> isNumber,
@@ -178,6 +186,12 @@ void Page::tiles() {
     tile(formatRatio(report.outputs[0].ratio),
          "signal to noise of " + escape(report.outputs[0].name));
   }
+  if (!std::isnan(drift.getKlRatio()))
+    tile(formatTimes(drift.getKlRatio()),
+         "KL divergence, last tenth of the text to the first");
+  if (drift.worstState)
+    tile(formatTimes(drift.stateRatios[*drift.worstState]),
+         "state error, last quarter to the second, at worst");
   for (const SpeedReport &entry : report.speed)
     tile(formatNumber(entry.before, 3) + " \xE2\x86\x92 " +
              formatNumber(entry.after, 3) + " \xC2\xB5s",
@@ -318,7 +332,17 @@ void Page::outputs() {
   if (language.partsBefore.size() > 1)
     figure("Loss in nats per token along the text:" +
                key("reference", "before") + key("after", "after"),
-           plotParts(language));
+           plotLoss(language));
+  if (language.partsKl.size() < 2)
+    return;
+  std::string caption = "KL divergence in nats per token along the text";
+  if (language.hasWindows)
+    caption += ", which begins anew at each window";
+  else if (!std::isnan(drift.klFirst))
+    caption += ": " + formatNumber(drift.klFirst) + " in the first tenth, " +
+               formatNumber(drift.klLast) + " in the last (" +
+               formatTimes(drift.getKlRatio()) + ")";
+  figure(caption, plotDivergence(language));
 }
 
 void Page::states() {
@@ -333,12 +357,13 @@ void Page::states() {
   }
   figure("How far each carried state is from the state of the model before, "
          "relative to that:<span class=\"ramp\"></span>first to last in the "
-         "model",
+         "model. <b>Drift</b> below is the mean error in the last quarter of the "
+         "points over that in the second: 1 if errors do not grow",
          plotStates(states));
   out << "<div class=\"wide\"><table>\n";
-  bool numbers[] = {false, true, true, true};
-  row({"State", "At first", "Largest", "At the end"}, numbers, "th");
-  for (const StateReport &state : states.states) {
+  bool numbers[] = {false, true, true, true, true};
+  row({"State", "At first", "Largest", "At the end", "Drift"}, numbers, "th");
+  for (auto [state, ratio] : zip_equal(states.states, drift.stateRatios)) {
     double largest = 0;
     for (double error : state.errors)
       largest = error <= largest ? largest : error;
@@ -348,7 +373,7 @@ void Page::states() {
     };
     row({"<code>" + escape(state.name) + "</code>",
          percent(state.errors.front()), percent(largest),
-         percent(state.errors.back())},
+         percent(state.errors.back()), formatTimes(ratio)},
         numbers);
   }
   out << "</table></div>\n";

@@ -68,6 +68,13 @@ static json::Array toJson(const std::vector<double> &values) {
   return array;
 }
 
+static json::Array toJson(const std::vector<uint64_t> &values) {
+  json::Array array;
+  for (uint64_t value : values)
+    array.push_back(toJson(value));
+  return array;
+}
+
 static json::Object toJson(const WeightReport &weight) {
   return json::Object{{"name", toJson(weight.name)},
           {"class", toJson(weight.kind)},
@@ -94,6 +101,8 @@ static json::Object toJson(const LanguageReport &language) {
           {"nll_after", toJson(language.nllAfter)},
           {"perplexity_before", toJson(std::exp(language.nllBefore))},
           {"perplexity_after", toJson(std::exp(language.nllAfter))},
+          {"ends_of_parts", toJson(language.partEnds)},
+          {"kl_of_parts", toJson(language.partsKl)},
           {"nll_of_parts_before", toJson(language.partsBefore)},
           {"nll_of_parts_after", toJson(language.partsAfter)}};
 }
@@ -102,16 +111,29 @@ static json::Value orNull(const std::string &text) {
   return text.empty() ? json::Value(nullptr) : toJson(text);
 }
 
+static json::Object driftToJson(const QuantizationReport &report) {
+  DriftReport drift = measureDrift(report);
+  json::Object object{{"kl_first_tenth", toJson(drift.klFirst)},
+                      {"kl_last_tenth", toJson(drift.klLast)},
+                      {"kl_last_over_first", toJson(drift.getKlRatio())},
+                      {"state_last_over_second_quarter", nullptr},
+                      {"worst_state", nullptr}};
+  if (std::optional<size_t> worst = drift.worstState) {
+    object["state_last_over_second_quarter"] =
+        toJson(drift.stateRatios[*worst]);
+    object["worst_state"] = toJson(report.states.states[*worst].name);
+  }
+  return object;
+}
+
 static json::Object statesToJson(const StatesReport &states) {
-  json::Array frames, curves;
-  for (uint64_t frame : states.frames)
-    frames.push_back(toJson(frame));
+  json::Array curves;
   for (const StateReport &state : states.states)
     curves.push_back(json::Object{{"name", toJson(state.name)},
                                   {"node", toJson(state.node)},
                                   {"relative_errors", toJson(state.errors)}});
   return json::Object{{"problem", orNull(states.problem)},
-          {"frames", std::move(frames)},
+          {"frames", toJson(states.frames)},
           {"curves", std::move(curves)}};
 }
 
@@ -167,6 +189,7 @@ std::string itera::formatJson(const QuantizationReport &report) {
       {"language", nullptr},
       {"language_problem", orNull(report.languageProblem)},
       {"states", statesToJson(report.states)},
+      {"drift", driftToJson(report)},
       {"speed", json::Object{{"host", orNull(report.host)},
                              {"problem", orNull(report.speedProblem)},
                              {"runs", std::move(speed)}}},

@@ -3,6 +3,7 @@ artefacts, with itera-run and with each other, and that the page is self-contain
 
 Usage: check_report.py FOUR.json EIGHT.json FOUR.html FOUR.so EVAL.json PLAN_WEIGHT_BYTES.txt
        check_report.py one ONE.json WEIGHT
+       check_report.py frames REPORT.json FRAMES PARTS
 EVAL.json is of itera-run FOUR.so --eval TEXT --eval-against F32.so --json.
 """
 
@@ -65,9 +66,41 @@ def check_language(four, eight, evaluation, tokens):
     assert near(language["top1_agreement"], evaluation["against"]["top1_agreement"])
     assert near(language["max_logit_difference"], four["outputs"][0]["max_abs_diff"], 1e-3)
     assert near(language["perplexity_after"], math.exp(language["nll_after"]))
-    for when in ("before", "after"):
-        parts = language[f"nll_of_parts_{when}"]
-        assert len(parts) == 10 and near(sum(parts) / 10, language[f"nll_{when}"], 0.05), parts
+    check_parts(four, 10)
+
+
+def check_parts(report, count):
+    """The curves along the text are of equal parts, the whole of it, and the drift is of the curve."""
+    language = report["language"]
+    ends = language["ends_of_parts"]
+    assert len(ends) == count and ends[-1] == language["tokens"], ends
+    tokens = [end - begin for begin, end in zip([1] + ends, ends)]
+    assert max(tokens) - min(tokens) <= 1, tokens
+    for curve, whole in [("kl_of_parts", "kl_per_token"), ("nll_of_parts_before", "nll_before"),
+                         ("nll_of_parts_after", "nll_after")]:
+        parts = language[curve]
+        assert len(parts) == count, parts
+        mean = sum(part * n for part, n in zip(parts, tokens)) / sum(tokens)
+        assert near(mean, language[whole], 1e-9), (curve, mean, language[whole])
+    drift, parts, tenth = report["drift"], language["kl_of_parts"], count // 10
+    if tenth:
+        assert near(drift["kl_first_tenth"], sum(parts[:tenth]) / tenth)
+        assert near(drift["kl_last_tenth"], sum(parts[-tenth:]) / tenth)
+        assert near(drift["kl_last_over_first"], drift["kl_last_tenth"] / drift["kl_first_tenth"])
+    else:
+        assert drift["kl_last_over_first"] is None
+
+
+def check_frames(report, frames, parts):
+    """No more frames than were asked for, and all of them, in everything that is measured."""
+    assert report["data"]["frames"] == frames
+    assert report["data"]["layer_frames"] == min(frames, 512)
+    assert report["language"]["tokens"] == frames and report["language"]["scored_tokens"] == frames - 1
+    assert report["states"]["frames"] == [frames * (i + 1) // min(frames, 64) for i in range(min(frames, 64))]
+    # Outputs are those of all frames, and scored ones of all but the last.
+    assert report["outputs"][0]["max_abs_diff"] >= report["language"]["max_logit_difference"] * (1 - 1e-6)
+    check_parts(report, parts)
+    print("the frames agree")
 
 
 def check_states(four, eight, tokens):
@@ -96,6 +129,8 @@ def check_one(report, name):
 def main():
     if sys.argv[1] == "one":
         return check_one(json.load(open(sys.argv[2])), sys.argv[3])
+    if sys.argv[1] == "frames":
+        return check_frames(json.load(open(sys.argv[2])), int(sys.argv[3]), int(sys.argv[4]))
     four, eight = (json.load(open(path)) for path in sys.argv[1:3])
     page, artefact, evaluation, weight_bytes = sys.argv[3:]
     evaluation = json.load(open(evaluation))
@@ -115,7 +150,7 @@ def main():
     text = open(page, encoding="utf-8").read()
     assert "http:" not in text and "https:" not in text and "<script" not in text
     root = ElementTree.fromstring(text)
-    assert len(list(root.iter("svg"))) == 4
+    assert len(list(root.iter("svg"))) == 5
     shown = {"".join(cell.itertext()) for cell in root.iter("td")}
     assert {weight["name"] for weight in four["weights"]} <= shown
     print("the reports agree")

@@ -193,6 +193,11 @@ struct Flags {
       cl::desc("What to measure with: .npz with the model's inputs, or a text; "
                "default: the data of --calibrate, or else random inputs"),
       cl::value_desc("file.npz|text"), cl::cat(category)};
+  cl::opt<uint64_t> reportFrames{
+      "report-frames",
+      cl::desc("The most frames, or tokens, that --report streams for outputs, "
+               "states and texts; default: 4096"),
+      cl::init(4096), cl::value_desc("frames"), cl::cat(category)};
   cl::opt<bool> listOps{
       "list-supported-ops",
       cl::desc("Print the operators that models may use, as Markdown"),
@@ -247,6 +252,8 @@ static Error checkReportFlags(const CompileOptions &options) {
   if (report.empty()) {
     if (!options.reportData.empty())
       return createStringError("--report-data: needs --report");
+    if (options.reportFrames)
+      return createStringError("--report-frames: needs --report");
     return Error::success();
   }
   if (!report.ends_with(".html") && !report.ends_with(".json"))
@@ -341,6 +348,10 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
     return createStringError(
         "--calibrate-frames=%llu: expected 1 to 67108864",
         static_cast<unsigned long long>(flags.calibrationFrames));
+  if (flags.reportFrames < 1 || flags.reportFrames > (1 << 26))
+    return createStringError(
+        "--report-frames=%llu: expected 1 to 67108864",
+        static_cast<unsigned long long>(flags.reportFrames));
   if (!flags.tokenizer.empty() && flags.calibration.empty() &&
       flags.reportData.empty())
     return createStringError("--tokenizer: needs --calibrate or --report-data");
@@ -371,6 +382,8 @@ Expected<CompileOptions> itera::parseCommandLine(int argc, char **argv) {
   options.verify = flags.verify;
   options.report = flags.report;
   options.reportData = flags.reportData;
+  if (flags.reportFrames.getNumOccurrences())
+    options.reportFrames = flags.reportFrames;
   options.stream = flags.stream;
   options.bits = flags.bits;
   options.group = flags.group;

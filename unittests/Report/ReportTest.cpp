@@ -40,6 +40,8 @@ QuantizationReport makeReport() {
   language.scored = 10;
   language.nllBefore = 1;
   language.nllAfter = INFINITY;
+  language.partEnds = {4, 7, 11};
+  language.partsKl = {0.1, INFINITY, 0.3};
   language.partsBefore = {1, 2, 1};
   language.partsAfter = {1.1, INFINITY, 1.2};
   report.language = language;

@@ -8,6 +8,7 @@
 #include "itera/Support/Target.h"
 #include "itera/Transforms/Quantize/MixedPrecision.h"
 #include "mlir/IR/MLIRContext.h"
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,9 @@ struct CompileOptions {
   std::string report;
   /// Sample data to measure it with; empty: that of calibration, or random.
   std::string reportData;
+  /// The most frames of these that outputs, states and texts are compared over;
+  /// without, 4096.
+  std::optional<uint64_t> reportFrames;
   /// This program, to run workers, and its command line for the artefact.
   std::string program, flags;
   /// As it was typed, for the report.

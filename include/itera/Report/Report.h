@@ -44,8 +44,13 @@ struct LanguageReport {
   double kl = 0, sameTop = 0, cosine = 0, maxAbs = 0; // per scored token
   /// In nats per token; not measured if the tokens mean nothing.
   double nllBefore = kNotMeasured, nllAfter = kNotMeasured;
-  /// The same of each tenth of the longest text.
-  std::vector<double> partsBefore, partsAfter;
+  /// Of equal parts of the longest text: the tokens fed at their ends, and the
+  /// means of KL divergence and, if measured, of the two losses.
+  std::vector<uint64_t> partEnds;
+  std::vector<double> partsKl, partsBefore, partsAfter;
+  /// It was no single stream, but several windows, each from the first state:
+  /// its parts show no drift.
+  bool hasWindows = false;
 };
 
 /// |after - before| / |before| of a state, after each of StatesReport::frames.
@@ -100,6 +105,19 @@ std::vector<StorageReport> sumByStorage(const QuantizationReport &report);
 /// The ten with the worst local ratio, worst first: places in `weights`.
 std::vector<size_t> findWorst(const QuantizationReport &report,
                               size_t count = 10);
+
+/// Whether errors grow along time: ratios of a late error to an early one.
+struct DriftReport {
+  /// Mean KL divergence of the first and of the last tenth of the text.
+  double klFirst = kNotMeasured, klLast = kNotMeasured;
+  double getKlRatio() const { return klLast / klFirst; }
+  /// Of each state: mean error in the last quarter of the points over that in
+  /// the second. The first is left out, as a stream begins with equal states.
+  std::vector<double> stateRatios;
+  /// The place of the largest.
+  std::optional<size_t> worstState;
+};
+DriftReport measureDrift(const QuantizationReport &report);
 
 /// JSON has neither infinities nor NaN: a ratio without noise is "exact", and
 /// what was not measured or is not finite null.
