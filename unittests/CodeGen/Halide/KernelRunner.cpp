@@ -37,6 +37,23 @@ std::vector<std::string> itera::test::runnableCpus() {
 #endif
 }
 
+std::vector<std::string> itera::test::allCpus() {
+std::vector<std::string> cpus = runnableCpus();
+#if defined(__x86_64__)
+  cpus.push_back("x86-64");
+  if (__builtin_cpu_supports("sse4.2"))
+    cpus.push_back("x86-64-v2");
+  if (__builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+    cpus.push_back("x86-64-v4");
+  // The code that Alder Lake gets, but for the encoding of vpdpbusd.
+  if (__builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512vnni"))
+    cpus.push_back("x86-64-v3+avx512f,avx512vl,avx512vnni");
+#endif
+  return cpus;
+}
+
 TargetSpec itera::test::targetFor(const std::string &arch,
                                   const std::string &cpu) {
   auto [name, more] = llvm::StringRef(cpu).split('+');

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <gtest/gtest.h>
+#include <numeric>
 
 using namespace itera::test;
 
@@ -299,6 +300,43 @@ TEST(Tensor, ContractSoftmaxContract) {
           expected += p[j] / sum * v[j * 5 + c];
         EXPECT_NEAR(y[i * 5 + c], expected, 2e-6);
       }
+    }
+  }
+}
+
+/// Sign, 5 bits of exponent, 10 of mantissa.
+float halfAsFloat(uint16_t bits) {
+  int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+  float magnitude = exponent == 0 ? std::ldexp(float(mantissa), -24)
+                    : exponent == 31
+                        ? (mantissa ? NAN : INFINITY)
+                        : std::ldexp(1024.0f + mantissa, exponent - 25);
+  return bits & 0x8000 ? -magnitude : magnitude;
+}
+
+// Every number there is, also on CPUs that must convert by integer arithmetic.
+TEST(Tensor, WidenedHalves) {
+  constexpr int kCount = 65536;
+  const char *body = R"(
+    %w = arith.extf %h : tensor<65536xf16> to tensor<65536xf32>
+    %y = arith.addf %x, %w : tensor<65536xf32>
+    return %y : tensor<65536xf32>)";
+  std::vector<uint16_t> halves(kCount);
+  std::iota(halves.begin(), halves.end(), 0);
+  for (const std::string &cpu : allCpus()) {
+    LoadedKernel kernel(
+        kernelText("%x: tensor<65536xf32>, %h: tensor<65536xf16>",
+                   "tensor<65536xf32>", body),
+        cpu);
+    Guarded x(kCount), y(kCount);
+    kernel({x, halves.data(), y});
+    EXPECT_TRUE(y.intact());
+    for (int i = 0; i < kCount; ++i) {
+      float expected = halfAsFloat(halves[i]);
+      if (std::isnan(expected))
+        ASSERT_TRUE(std::isnan(y[i])) << cpu << " " << i;
+      else
+        ASSERT_EQ(y[i], expected) << cpu << " " << i;
     }
   }
 }
