@@ -179,6 +179,15 @@ CompileStatus Compilation::quantize(ModuleOp module) {
         << "--bits=" << options.bits
         << " changes nothing: no layer has weights of float32 that could be "
            "stored in fewer bits";
+  if (options.bits != 32)
+    module.walk([](ssm::MoeOp moe) {
+      if (isa_and_nonnull<ssm::WeightOp>(moe.getUp().getDefiningOp()))
+        mlir::emitWarning(moe.getLoc())
+            << "the weights of these "
+            << cast<RankedTensorType>(moe.getUp().getType()).getDimSize(0)
+            << " experts stay float32: only mixtures that are small enough for "
+               "all experts to be computed at once are stored in fewer bits";
+    });
   if (kept)
     if (llvm::Error error = keepReference(module))
       return fail(CompileStatus::badInput, std::move(error));
