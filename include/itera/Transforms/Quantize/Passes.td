@@ -95,8 +95,7 @@ def PruneChannelsPass : Pass<"ssm-prune-channels", "::mlir::func::FuncOp"> {
 def AssignPrecisionPass : Pass<"ssm-assign-precision", "::mlir::ModuleOp"> {
   let summary = "Decide in which type each weight is stored";
   let description = [{
-    Gives the `ssm.weight` of every `ssm.linear` and `ssm.embedding` an
-    attribute `ssm.precision`, by what the weight is for and by `bits`:
+    Gives weights an attribute `ssm.precision`, by what they are for and by `bits`:
 
     | class | is | 4 | 8 | 16 |
     |---|---|---|---|---|
@@ -107,16 +106,17 @@ def AssignPrecisionPass : Pass<"ssm-assign-precision", "::mlir::ModuleOp"> {
     | embedding | the table of any other `ssm.embedding`, also if a head is tied to it | i8 | i8 | f16 |
     | head | its results are results of the model | i8 | i8 | f16 |
     | routing | its results choose experts (top_k) | f32 | f32 | f32 |
+    | vector | taps and bias of a convolution, scale and bias of a norm, D of a scan, bias of a linear that is neither selection nor routing, a factor or term that reaches no exponential and no recurrence | f16 | f16 | f16 |
 
     i8 has one scale per row. Linears of integer weights round their input to
     int8, per token; per token and group where the weight is i4 and the input
     comes from a recurrence, whose outliers would take the bits of all other
-    channels. The recurrences, convolutions, norms and
-    the residual stream stay in f32: they make 1 % of the bytes and hold errors
-    for ever (`docs/Quantization.md`).
+    channels. All else is computed in f32, and what a recurrence carries on is
+    stored so: an error in a state stays (`docs/Quantization.md`).
 
     `only` overrules the table: `NAME=TYPE` gives the weight NAME (with `*` for
-    any characters) the type f32, f16, i8 or i4, the last one that fits.
+    any characters) the type f32, f16, i8 or i4, the last one that fits. A
+    vector has no integers; it takes i8 and i4 for f16.
 
     ```mlir
     // itera-opt --ssm-assign-precision=bits=8
@@ -191,7 +191,11 @@ def QuantizeWeightsPass : Pass<"ssm-quantize-weights", "::mlir::ModuleOp"> {
   let description = [{
     Turns each `ssm.weight` with an attribute `ssm.precision` into integers and
     scales (and zero points), or into f16, wherever `ssm.linear` and
-    `ssm.embedding` read it.
+    `ssm.embedding` read it. One that is to be f16 and that neither reads as a
+    matrix stays of type f32, with values that are rounded to f16;
+    `ssm-narrow-weights` stores them so. It stays as it is if f16 cannot hold its
+    values, or only coarsely: if one is larger than 65519, or none is as large
+    as 2^-14.
 
     Scales are bf16: they are rounded first and the weights then chosen for the
     rounded scale, so that this costs nothing. A scale of 8 bits is max |w| /
@@ -206,7 +210,7 @@ def QuantizeWeightsPass : Pass<"ssm-quantize-weights", "::mlir::ModuleOp"> {
     the columns to come so that the output changes least (GPTQ, Frantar et al.
     2023); `ssm-tap-linears` gives what they are made of.
 
-    A weight with a NaN or an infinity is refused. One whose values f16 cannot
+    A matrix with a NaN or an infinity is refused. One whose values f16 cannot
     hold is stored as bf16.
 
     ```text
