@@ -6,6 +6,7 @@
 #include "itera/Dialect/SSM/SSM.h"
 #include "itera/Support/Npz.h"
 #include "itera/Transforms/Quantize/Passes.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Threading.h"
 #include "llvm/Support/MathExtras.h"
@@ -68,7 +69,7 @@ struct QuantizeWeights : itera::impl::QuantizeWeightsPassBase<QuantizeWeights> {
   }
 
   LogicalResult quantize(ssm::WeightOp weight);
-  void roundVector(ssm::WeightOp weight);
+  LogicalResult roundVector(ssm::WeightOp weight);
   FailureOr<StoredWeight> store(ssm::WeightOp weight,
                                 ssm::PrecisionAttr precision);
   StoredWeight storeIntegers(StringRef name, ArrayRef<float> values, int64_t n,
@@ -172,6 +173,20 @@ StoredWeight QuantizeWeights::storeFloats(StringRef name,
           {}};
 }
 
+template <typename T>
+static LogicalResult checkFinite(ssm::WeightOp weight,
+                                 const std::vector<T> &values) {
+  auto bad = llvm::find_if(values, [](T v) { return !std::isfinite(v); });
+  if (bad == values.end())
+    return success();
+  auto type = cast<RankedTensorType>(weight.getType());
+  return weight.emitError("cannot be stored in fewer bits: weight '")
+         << weight.getName() << "' is "
+         << (std::isnan(*bad) ? "NaN" : "infinite") << " at ["
+         << delinearize(bad - values.begin(), computeStrides(type.getShape()))
+         << "]; --precision=" << weight.getName() << "=f32 keeps it";
+}
+
 FailureOr<StoredWeight> QuantizeWeights::store(ssm::WeightOp weight,
                                                ssm::PrecisionAttr precision) {
   auto type = dyn_cast<RankedTensorType>(weight.getType());
@@ -184,13 +199,8 @@ FailureOr<StoredWeight> QuantizeWeights::store(ssm::WeightOp weight,
   std::vector<float> values(data->size());
   std::memcpy(values.data(), data->bytes.data(), values.size() * 4);
   int64_t n = type.getDimSize(0), k = type.getDimSize(1);
-  auto bad = llvm::find_if(values, [](float v) { return !std::isfinite(v); });
-  if (bad != values.end())
-    return weight.emitError("cannot be stored in fewer bits: weight '")
-           << weight.getName() << "' is "
-           << (std::isnan(*bad) ? "NaN" : "infinite") << " at ["
-           << (bad - values.begin()) / k << ", " << (bad - values.begin()) % k
-           << "]";
+  if (failed(checkFinite(weight, values)))
+    return failure();
   if (precision.getStorage().isInteger(4)) {
     FailureOr<std::optional<InputMoments>> spread = momentsOf(weight, k);
     if (failed(spread))
@@ -211,20 +221,23 @@ static bool isMatrixUse(OpOperand &use) {
   return embedding && use.get() == embedding.getTable();
 }
 
-void QuantizeWeights::roundVector(ssm::WeightOp weight) {
+LogicalResult QuantizeWeights::roundVector(ssm::WeightOp weight) {
   // Between them f16 has its full precision, at least relative to the largest.
   constexpr float kLeastHalf = 0x1p-14f;
   std::optional<ssm::HostTensor> data = ssm::readAttribute(weight.getValue());
   if (!data || data->kind != ssm::ElementKind::F32)
-    return;
+    return weight.emitError("expected a weight of f32 for precision f16, but "
+                            "got ")
+           << weight.getType();
   std::vector<double> values(data->size());
   ssm::loadFloats(*data, 0, values.size(), values.data());
+  if (failed(checkFinite(weight, values)))
+    return failure();
   double largest = 0;
   for (double value : values)
-    largest =
-        std::isfinite(value) ? std::max(largest, std::abs(value)) : INFINITY;
+    largest = std::max(largest, std::abs(value));
   if (largest < kLeastHalf || largest > kMostHalf)
-    return;
+    return success();
   char *bytes = nullptr;
   ssm::HostTensor half = ssm::HostTensor::allocate(
       data->type.clone(Float16Type::get(&getContext())), ssm::ElementKind::F16,
@@ -242,6 +255,7 @@ void QuantizeWeights::roundVector(ssm::WeightOp weight) {
   weight.removeFileAttr();
   weight.removeOffsetAttr();
   ++quantized;
+  return success();
 }
 
 LogicalResult QuantizeWeights::quantize(ssm::WeightOp weight) {
@@ -253,8 +267,7 @@ LogicalResult QuantizeWeights::quantize(ssm::WeightOp weight) {
   if (precision.getStorage().isF16() &&
       llvm::none_of(weight->getUses(), isMatrixUse)) {
     weight->removeAttr(ssm::kPrecisionAttr);
-    roundVector(weight);
-    return success();
+    return roundVector(weight);
   }
   StoredWeight &known = stored[{weight.getValue(), precision}];
   if (!known.matrix) {

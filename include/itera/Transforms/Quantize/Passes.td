@@ -210,7 +210,7 @@ def QuantizeWeightsPass : Pass<"ssm-quantize-weights", "::mlir::ModuleOp"> {
     the columns to come so that the output changes least (GPTQ, Frantar et al.
     2023); `ssm-tap-linears` gives what they are made of.
 
-    A matrix with a NaN or an infinity is refused. One whose values f16 cannot
+    A weight with a NaN or an infinity is refused. A matrix whose values f16 cannot
     hold is stored as bf16.
 
     ```text
