@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "Gptq.h"
+#include "RowLanes.h"
 #include "ScaleSearch.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,52 +13,58 @@ using namespace itera;
 using llvm::ArrayRef;
 using llvm::MutableArrayRef;
 
-/// The lower Cholesky factor of a [n, n], in place; false if it is not positive
-/// definite.
-static bool factorize(std::vector<double> &a, int64_t n) {
-  for (int64_t j = 0; j < n; ++j) {
-    double *row = &a[j * n];
-    for (int64_t i = 0; i <= j; ++i) {
-      const double *other = &a[i * n];
-      double sum = row[i];
-      for (int64_t k = 0; k < i; ++k)
-        sum -= row[k] * other[k];
-      if (i < j)
-        row[i] = sum / other[i];
-      else if (!(sum > 0))
-        return false;
-      else
-        row[i] = std::sqrt(sum);
+/// The upper factor U of A = U^T U, [n, n], sixteen columns at a time; false if
+/// A is not positive definite. `at(i, j)` is an element of A, i >= j.
+template <typename At>
+static bool factorize(At at, int64_t n, std::vector<double> &u) {
+  u.assign(n * n, 0.0);
+  std::vector<RowLane> left(n);
+  for (int64_t first = 0; first < n; first += kRowLanes) {
+    int64_t end = std::min(first + kRowLanes, n);
+    for (int64_t k = 0; k < end; ++k) {
+      left[k] = {};
+      for (int64_t i = std::max(first, k); i < end; ++i)
+        left[k][i - first] = at(i, k);
     }
-    std::fill(row + j + 1, row + n, 0.0);
+    for (int64_t k = 0; k < end; ++k) {
+      double *row = &u[k * n];
+      if (k >= first) {
+        double pivot = left[k][k - first];
+        if (!(pivot > 0))
+          return false;
+        row[k] = std::sqrt(pivot);
+      }
+      RowLane own = {};
+      for (int64_t i = std::max(first, k); i < end; ++i)
+        row[i] = own[i - first] = left[k][i - first] / row[k];
+      if (k + 1 < end)
+        subtractMultiples(left[k + 1].data(), own, row + k + 1, n, end - k - 1);
+    }
   }
   return true;
 }
 
-/// (L L^T)^-1 of a lower factor L.
-static std::vector<double> invert(const std::vector<double> &l, int64_t n) {
-  // Column c of L^-1, row by row.
-  std::vector<double> inverse(n * n, 0.0), result(n * n, 0.0);
-  for (int64_t i = 0; i < n; ++i) {
-    double *row = &inverse[i * n];
-    for (int64_t k = 0; k < i; ++k) {
-      double factor = l[i * n + k];
-      const double *known = &inverse[k * n];
-      for (int64_t c = 0; c <= k; ++c)
-        row[c] -= factor * known[c];
+/// Calls `set(i, j, value)` for the elements i >= j of U^-T, sixteen columns at
+/// a time.
+template <typename Set>
+static void invertTransposed(const std::vector<double> &u, int64_t n, Set set) {
+  std::vector<RowLane> left(n);
+  for (int64_t first = 0; first < n; first += kRowLanes) {
+    int64_t end = std::min(first + kRowLanes, n);
+    std::fill(left.begin() + first, left.end(), RowLane{});
+    for (int64_t j = first; j < end; ++j)
+      left[j][j - first] = 1;
+    for (int64_t k = first; k < n; ++k) {
+      const double *row = &u[k * n];
+      for (double &value : left[k])
+        value /= row[k];
+      for (int64_t j = first; j < std::min(end, k + 1); ++j)
+        set(k, j, left[k][j - first]);
+      if (k + 1 < n)
+        subtractMultiples(left[k + 1].data(), left[k], row + k + 1, n,
+                          n - k - 1);
     }
-    for (int64_t c = 0; c < i; ++c)
-      row[c] /= l[i * n + i];
-    row[i] = 1 / l[i * n + i];
   }
-  // L^-T L^-1
-  for (int64_t k = 0; k < n; ++k) {
-    const double *row = &inverse[k * n];
-    for (int64_t i = 0; i <= k; ++i)
-      for (int64_t j = 0; j <= k; ++j)
-        result[i * n + j] += row[i] * row[j];
-  }
-  return result;
 }
 
 bool InputMoments::compute(ArrayRef<float> moments, int64_t k) {
@@ -73,17 +82,20 @@ bool InputMoments::compute(ArrayRef<float> moments, int64_t k) {
     damped.assign(moments.begin(), moments.end());
     for (int64_t i = 0; i < k; ++i)
       damped[i * k + i] += damping * mean;
-    std::vector<double> a = damped;
-    if (!factorize(a, k))
-      continue;
-    std::vector<double> inverse = invert(a, k);
-    // The upper factor U of A^-1 = U^T U is the transpose of its lower one.
-    if (!factorize(inverse, k))
+    // Backwards, H = R R^T with R upper, so that H^-1 = R^-T R^-1: the upper
+    // factor of the inverse is the inverse of a factor.
+    std::vector<double> factor;
+    auto backwards = [&](int64_t i, int64_t j) {
+      return (k - 1 - i) * k + k - 1 - j;
+    };
+    if (!factorize(
+            [&](int64_t i, int64_t j) { return damped[backwards(i, j)]; }, k,
+            factor))
       continue;
     spread.assign(k * k, 0.0);
-    for (int64_t i = 0; i < k; ++i)
-      for (int64_t j = i; j < k; ++j)
-        spread[i * k + j] = inverse[j * k + i];
+    invertTransposed(factor, k, [&](int64_t i, int64_t j, double value) {
+      spread[backwards(i, j)] = value;
+    });
     return true;
   }
   return false;
@@ -91,14 +103,11 @@ bool InputMoments::compute(ArrayRef<float> moments, int64_t k) {
 
 namespace {
 
-/// One row on its way to integers.
+/// Rows on their way to integers, those past the last all zeros.
 class RowQuantizer {
 public:
-  RowQuantizer(ArrayRef<float> weights, const InputMoments &moments,
-               int64_t group, MutableArrayRef<int8_t> integers,
-               MutableArrayRef<float> scales)
-      : weights(weights), moments(moments), size(weights.size()), group(group),
-        integers(integers), scales(scales), gradient(size) {}
+  RowQuantizer(ArrayRef<float> rows, const InputMoments &moments, int64_t size,
+               int64_t group);
 
   /// Each error is made up for in what is not yet rounded.
   void roundInOrder();
@@ -107,30 +116,50 @@ public:
   void refitScales();
   void moveIntegers();
 
+  int8_t getInteger(int64_t lane, int64_t column) const {
+    return int8_t(integers[column][lane]);
+  }
+  float getScale(int64_t lane, int64_t g) const { return scales[g][lane]; }
+
 private:
-  /// W'[column] has grown by `change`.
-  void update(int64_t column, double change) {
-    const double *row = moments.row(column);
-    for (int64_t j = 0; j < size; ++j)
-      gradient[j] -= change * row[j];
+  using Floats = std::array<float, kRowLanes>;
+
+  /// W' has grown by `changes` from column `first` on; the gradient of the
+  /// columns [begin, end) is told.
+  void update(int64_t first, ArrayRef<RowLane> changes, int64_t begin,
+              int64_t end) {
+    if (begin < end)
+      subtractMultiples(gradient[begin].data(), changes,
+                        moments.row(first) + begin, size, end - begin);
   }
 
-  ArrayRef<float> weights;
   const InputMoments &moments;
   int64_t size, group;
-  MutableArrayRef<int8_t> integers;
-  MutableArrayRef<float> scales;
-  std::vector<double> gradient; // H (W - W'), half of the negative gradient
+  std::vector<Floats> weights, scales;
+  std::vector<RowLane> integers;
+  std::vector<RowLane> gradient; // H (W - W'), half of the negative gradient
 };
 
 } // namespace
 
+RowQuantizer::RowQuantizer(ArrayRef<float> rows, const InputMoments &moments,
+                           int64_t size, int64_t group)
+    : moments(moments), size(size), group(group), weights(size, Floats{}),
+      scales(llvm::divideCeil(size, group), Floats{}),
+      integers(size, RowLane{}), gradient(size, RowLane{}) {
+  for (int64_t lane = 0; lane < int64_t(rows.size()) / size; ++lane)
+    for (int64_t j = 0; j < size; ++j)
+      weights[j][lane] = rows[lane * size + j];
+}
+
 void RowQuantizer::roundInOrder() {
-  std::vector<double> left(weights.begin(), weights.end());
+  std::vector<RowLane> left(size);
+  for (auto [to, from] : llvm::zip_equal(left, weights))
+    llvm::copy(from, to.begin());
   std::vector<float> members, importance;
+  std::vector<RowLane> errors;
   for (int64_t begin = 0; begin < size; begin += group) {
     int64_t end = std::min(begin + group, size);
-    members.assign(left.begin() + begin, left.begin() + end);
     // An error costs as much as what cannot be made up for of it.
     importance.clear();
     for (int64_t j = begin; j < end; ++j) {
@@ -140,73 +169,125 @@ void RowQuantizer::roundInOrder() {
     float highest = *std::max_element(importance.begin(), importance.end());
     for (float &value : importance)
       value /= highest;
-    float scale = findScale4(members, ScaleRule::mse, importance);
-    scales[begin / group] = scale;
+    Floats &scale = scales[begin / group];
+    for (int64_t lane = 0; lane < kRowLanes; ++lane) {
+      members.clear();
+      for (int64_t j = begin; j < end; ++j)
+        members.push_back(left[j][lane]);
+      scale[lane] = findScale4(members, ScaleRule::mse, importance);
+    }
+    // At once in what is left of the group, later in the groups after it.
+    errors.clear();
     for (int64_t j = begin; j < end; ++j) {
       const double *row = moments.spreadRow(j);
-      integers[j] = roundToInteger(left[j], scale, -8, 7);
-      double error = (left[j] - double(integers[j]) * scale) / row[j];
-      for (int64_t c = j + 1; c < size; ++c)
-        left[c] -= error * row[c];
+      RowLane &error = errors.emplace_back();
+      for (int64_t lane = 0; lane < kRowLanes; ++lane) {
+        double &integer = integers[j][lane];
+        integer = roundToInteger(left[j][lane], scale[lane], -8, 7);
+        error[lane] = (left[j][lane] - integer * scale[lane]) / row[j];
+      }
+      if (j + 1 < end)
+        subtractMultiples(left[j + 1].data(), error, row + j + 1, size,
+                          end - j - 1);
     }
+    if (end < size)
+      subtractMultiples(left[end].data(), errors,
+                        moments.spreadRow(begin) + end, size, size - end);
   }
 }
 
 void RowQuantizer::computeGradient() {
-  std::fill(gradient.begin(), gradient.end(), 0.0);
+  std::vector<RowLane> errors(size);
   for (int64_t j = 0; j < size; ++j)
-    update(j, double(integers[j]) * scales[j / group] - weights[j]);
+    for (int64_t lane = 0; lane < kRowLanes; ++lane)
+      errors[j][lane] =
+          integers[j][lane] * scales[j / group][lane] - weights[j][lane];
+  update(0, errors, 0, size);
 }
 
 /// The best scale of each group for its integers, least squares.
 void RowQuantizer::refitScales() {
+  std::vector<RowLane> changes;
   for (int64_t begin = 0; begin < size; begin += group) {
     int64_t end = std::min(begin + group, size);
-    double slope = 0, curvature = 0;
+    RowLane slope = {}, curvature = {}, change = {};
     for (int64_t i = begin; i < end; ++i) {
-      slope += integers[i] * gradient[i];
-      double sum = 0;
+      RowLane sum = {};
       for (int64_t j = begin; j < end; ++j)
-        sum += moments.row(i)[j] * integers[j];
-      curvature += integers[i] * sum;
+        for (int64_t lane = 0; lane < kRowLanes; ++lane)
+          sum[lane] += moments.row(i)[j] * integers[j][lane];
+      for (int64_t lane = 0; lane < kRowLanes; ++lane) {
+        slope[lane] += integers[i][lane] * gradient[i][lane];
+        curvature[lane] += integers[i][lane] * sum[lane];
+      }
     }
-    if (!(curvature > 0))
-      continue;
-    float &scale = scales[begin / group];
-    float better = roundToBFloat16(float(scale + slope / curvature));
-    double change = double(better) - scale;
-    if (!(change * change * curvature - 2 * change * slope < 0))
-      continue;
+    for (int64_t lane = 0; lane < kRowLanes; ++lane) {
+      if (!(curvature[lane] > 0))
+        continue;
+      float &scale = scales[begin / group][lane];
+      float better =
+          roundToBFloat16(float(scale + slope[lane] / curvature[lane]));
+      double step = double(better) - scale;
+      if (!(step * step * curvature[lane] - 2 * step * slope[lane] < 0))
+        continue;
+      change[lane] = step;
+      scale = better;
+    }
+    changes.assign(end - begin, RowLane{});
     for (int64_t i = begin; i < end; ++i)
-      if (integers[i])
-        update(i, change * integers[i]);
-    scale = better;
+      for (int64_t lane = 0; lane < kRowLanes; ++lane)
+        changes[i - begin][lane] = change[lane] * integers[i][lane];
+    update(begin, changes, 0, size);
   }
 }
 
 /// The best integer of each column, all others as they are.
 void RowQuantizer::moveIntegers() {
-  for (int64_t column = 0; column < size; ++column) {
-    float scale = scales[column / group];
-    double best = double(integers[column]) * scale +
-                  gradient[column] / moments.row(column)[column];
-    int8_t integer = roundToInteger(float(best), scale, -8, 7);
-    if (integer == integers[column])
-      continue;
-    update(column, double(integer - integers[column]) * scale);
-    integers[column] = integer;
+  std::vector<RowLane> changes;
+  for (int64_t begin = 0; begin < size; begin += group) {
+    int64_t end = std::min(begin + group, size);
+    // The columns after it must know of a change at once, within the group.
+    changes.assign(end - begin, RowLane{});
+    for (int64_t j = begin; j < end; ++j) {
+      RowLane &change = changes[j - begin];
+      for (int64_t lane = 0; lane < kRowLanes; ++lane) {
+        double &integer = integers[j][lane];
+        float scale = scales[j / group][lane];
+        double best = integer * scale + gradient[j][lane] / moments.row(j)[j];
+        double better = roundToInteger(float(best), scale, -8, 7);
+        change[lane] = (better - integer) * scale;
+        integer = better;
+      }
+      update(j, change, j + 1, end);
+    }
+    for (int64_t j = begin; j < end; ++j)
+      update(j, changes[j - begin], begin, j + 1);
+    update(begin, changes, 0, begin);
+    update(begin, changes, end, size);
   }
 }
 
-void itera::quantizeRow4(ArrayRef<float> weights, const InputMoments &moments,
-                         int64_t group, MutableArrayRef<int8_t> integers,
-                         MutableArrayRef<float> scales) {
-  RowQuantizer row(weights, moments, group, integers, scales);
-  row.roundInOrder();
-  row.computeGradient();
-  constexpr int kSweeps = 3;
-  for (int sweep = 0; sweep < kSweeps; ++sweep) {
-    row.refitScales();
-    row.moveIntegers();
+void itera::quantizeRows4(ArrayRef<float> weights, const InputMoments &moments,
+                          int64_t group, MutableArrayRef<int8_t> integers,
+                          MutableArrayRef<float> scales) {
+  int64_t size = moments.getSize(), groups = llvm::divideCeil(size, group);
+  int64_t rows = weights.size() / size;
+  for (int64_t first = 0; first < rows; first += kRowLanes) {
+    int64_t count = std::min(kRowLanes, rows - first);
+    RowQuantizer block(weights.slice(first * size, count * size), moments, size,
+                       group);
+    block.roundInOrder();
+    block.computeGradient();
+    constexpr int kSweeps = 3;
+    for (int sweep = 0; sweep < kSweeps; ++sweep) {
+      block.refitScales();
+      block.moveIntegers();
+    }
+    for (int64_t lane = 0; lane < count; ++lane) {
+      for (int64_t j = 0; j < size; ++j)
+        integers[(first + lane) * size + j] = block.getInteger(lane, j);
+      for (int64_t g = 0; g < groups; ++g)
+        scales[(first + lane) * groups + g] = block.getScale(lane, g);
+    }
   }
 }

@@ -17,6 +17,7 @@ public:
   /// `moments` is H, [K, K] row-major. False if it is not finite.
   bool compute(llvm::ArrayRef<float> moments, int64_t k);
 
+  int64_t getSize() const { return size; }
   /// Row j of H.
   const double *row(int64_t j) const { return &damped[j * size]; }
   /// How an error in column j is made up for in those after it: row j of the
@@ -28,15 +29,16 @@ private:
   std::vector<double> damped, spread;
 };
 
-/// One row of W, [K], as integers -8 to 7 and one bf16 scale per group of
-/// `group` columns, so that (W - W') H (W - W')^T is small. Column by column an
-/// integer is chosen and its error made up for in the columns after it (Frantar
-/// et al. 2023, GPTQ); a group's scale is searched when its first column is
-/// reached. Then scales and integers are improved in turns, each for the others
-/// as they are.
-void quantizeRow4(llvm::ArrayRef<float> weights, const InputMoments &moments,
-                  int64_t group, llvm::MutableArrayRef<int8_t> integers,
-                  llvm::MutableArrayRef<float> scales);
+/// Rows of W, [N, K], as integers -8 to 7 and bf16 scales [N, ceil(K / group)],
+/// so that (W - W') H (W - W')^T is small for each. Column by column an integer
+/// is chosen and its error made up for in the columns after it (Frantar et al.
+/// 2023, GPTQ); a group's scale is searched when its first column is reached.
+/// Then scales and integers are improved in turns, each for the others as they
+/// are. What a row becomes does not depend on those beside it; sixteen at a
+/// time take the least time.
+void quantizeRows4(llvm::ArrayRef<float> weights, const InputMoments &moments,
+                   int64_t group, llvm::MutableArrayRef<int8_t> integers,
+                   llvm::MutableArrayRef<float> scales);
 
 } // namespace itera
 

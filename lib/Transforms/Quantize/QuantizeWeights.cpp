@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "Gptq.h"
+#include "RowLanes.h"
 #include "ScaleSearch.h"
 #include "itera/Dialect/SSM/Evaluate.h"
 #include "itera/Dialect/SSM/SSM.h"
@@ -105,28 +106,34 @@ StoredWeight QuantizeWeights::storeIntegers(StringRef name,
   ssm::HostTensor scales = ssm::HostTensor::allocate(
       RankedTensorType::get({n, groups}, BFloat16Type::get(&getContext())),
       ssm::ElementKind::BF16, scaleBytes);
-  parallelFor(&getContext(), 0, n, [&](size_t row) {
-    std::vector<double> rowScales(groups);
-    if (spread) {
-      std::vector<float> found(groups);
-      auto *to = reinterpret_cast<int8_t *>(integers) + row * k;
-      quantizeRow4(values.slice(row * k, k), *spread, group, {to, size_t(k)},
-                   found);
-      rowScales.assign(found.begin(), found.end());
-    }
-    for (int64_t g = 0; g < groups && !spread; ++g) {
-      int64_t begin = row * k + g * group,
-              size = std::min(group, k - g * group);
-      ArrayRef<float> members = values.slice(begin, size);
-      float scale = isFour ? findScale4(members, rule) : findScale8(members);
-      int low = isFour ? -8 : -127, high = isFour ? 7 : 127;
-      for (int64_t i = 0; i < size; ++i)
-        integers[begin + i] = roundToInteger(members[i], scale, low, high);
-      rowScales[g] = scale;
-    }
-    ssm::storeFloats(ssm::ElementKind::BF16, scaleBytes, row * groups, groups,
-                     rowScales.data());
-  });
+  std::vector<double> found(n * groups);
+  if (spread) {
+    parallelFor(&getContext(), 0, llvm::divideCeil(n, kRowLanes),
+                [&](size_t block) {
+                  int64_t first = block * kRowLanes,
+                          count = std::min(kRowLanes, n - first);
+                  std::vector<float> own(count * groups);
+                  auto *to = reinterpret_cast<int8_t *>(integers) + first * k;
+                  quantizeRows4(values.slice(first * k, count * k), *spread,
+                                group, {to, size_t(count * k)}, own);
+                  llvm::copy(own, found.begin() + first * groups);
+                });
+  } else {
+    parallelFor(&getContext(), 0, n, [&](size_t row) {
+      for (int64_t g = 0; g < groups; ++g) {
+        int64_t begin = row * k + g * group,
+                size = std::min(group, k - g * group);
+        ArrayRef<float> members = values.slice(begin, size);
+        float scale = isFour ? findScale4(members, rule) : findScale8(members);
+        int low = isFour ? -8 : -127, high = isFour ? 7 : 127;
+        for (int64_t i = 0; i < size; ++i)
+          integers[begin + i] = roundToInteger(members[i], scale, low, high);
+        found[row * groups + g] = scale;
+      }
+    });
+  }
+  ssm::storeFloats(ssm::ElementKind::BF16, scaleBytes, 0, found.size(),
+                   found.data());
   return {
       ssm::toResourceAttribute(matrix, (name + (isFour ? ".i4" : ".i8")).str()),
       ssm::toResourceAttribute(scales, (name + ".scales").str()),

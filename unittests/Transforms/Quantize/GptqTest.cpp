@@ -3,6 +3,7 @@
 #include "Gptq.h"
 #include "ScaleSearch.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include <cmath>
 #include <gtest/gtest.h>
 #include <random>
@@ -79,7 +80,7 @@ TEST(Gptq, OutputErrorIsSmallerThanByRounding) {
       }
       InputMoments moments;
       ASSERT_TRUE(moments.compute(p.moments, k));
-      quantizeRow4(p.weights, moments, group, found, scales);
+      quantizeRows4(p.weights, moments, group, found, scales);
       before += p.errorOf(nearest, simple);
       after += p.errorOf(found, scales);
       for (int8_t q : found)
@@ -88,6 +89,52 @@ TEST(Gptq, OutputErrorIsSmallerThanByRounding) {
         EXPECT_EQ(roundToBFloat16(scale), scale);
     }
     EXPECT_LT(after, 0.3 * before) << "k " << k;
+  }
+}
+
+// U^T U is the inverse of the damped moments, U upper; at sizes that are and
+// that are not multiples of sixteen. Rounding errors grow with the condition,
+// here below 1e4.
+TEST(Gptq, SpreadIsTheFactorOfTheInverse) {
+  for (int k : {1, 2, 15, 16, 17, 48, 61}) {
+    Problem p(k, 32, 7);
+    InputMoments moments;
+    ASSERT_TRUE(moments.compute(p.moments, k));
+    ASSERT_EQ(moments.getSize(), k);
+    // H U^T U = 1
+    for (int i = 0; i < k; ++i)
+      for (int j = 0; j < k; ++j) {
+        double sum = 0;
+        for (int a = 0; a < k; ++a)
+          for (int b = 0; b <= std::min(a, j); ++b)
+            sum += moments.row(i)[a] * moments.spreadRow(b)[a] *
+                   moments.spreadRow(b)[j];
+        EXPECT_NEAR(sum, i == j, 1e-10) << k << ": " << i << ", " << j;
+        if (j < i)
+          EXPECT_EQ(moments.spreadRow(i)[j], 0);
+      }
+  }
+}
+
+// What a row becomes does not depend on the rows beside it.
+TEST(Gptq, RowsAreIndependent) {
+  constexpr int kRows = 19, kSize = 40, kGroups = 2;
+  std::vector<float> weights;
+  Problem p(kSize, 32, 0);
+  for (unsigned row = 0; row < kRows; ++row)
+    llvm::append_range(weights, Problem(kSize, 32, row).weights);
+  InputMoments moments;
+  ASSERT_TRUE(moments.compute(p.moments, kSize));
+  std::vector<int8_t> all(kRows * kSize), one(kSize);
+  std::vector<float> scales(kRows * kGroups), own(kGroups);
+  quantizeRows4(weights, moments, 32, all, scales);
+  for (int row = 0; row < kRows; ++row) {
+    quantizeRows4(llvm::ArrayRef(weights).slice(row * kSize, kSize), moments,
+                  32, one, own);
+    EXPECT_EQ(llvm::ArrayRef(all).slice(row * kSize, kSize),
+              llvm::ArrayRef(one));
+    EXPECT_EQ(llvm::ArrayRef(scales).slice(row * kGroups, kGroups),
+              llvm::ArrayRef(own));
   }
 }
 
@@ -100,7 +147,7 @@ TEST(Gptq, ExactWeightsAreKept) {
   ASSERT_TRUE(moments.compute(p.moments, 64));
   std::vector<int8_t> integers(64);
   std::vector<float> scales(2);
-  quantizeRow4(p.weights, moments, 32, integers, scales);
+  quantizeRows4(p.weights, moments, 32, integers, scales);
   for (int i = 0; i < 64; ++i)
     EXPECT_EQ(integers[i] * scales[i / 32], p.weights[i]) << i;
 }
@@ -113,7 +160,7 @@ TEST(Gptq, SingularMomentsAreDamped) {
     ASSERT_TRUE(moments.compute(all, 16));
     std::vector<int8_t> integers(16);
     std::vector<float> scales(1);
-    quantizeRow4(weights, moments, 16, integers, scales);
+    quantizeRows4(weights, moments, 16, integers, scales);
     for (int8_t q : integers)
       EXPECT_NEAR(q * scales[0], 1.5, 0.02);
   }
