@@ -4,6 +4,7 @@
 #include "ScaleSearch.h"
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 
 using namespace itera;
@@ -130,7 +131,10 @@ void RowQuantizer::roundInOrder() {
   std::vector<float> members, importance;
   for (int64_t begin = 0; begin < size; begin += group) {
     int64_t end = std::min(begin + group, size);
-    members.assign(left.begin() + begin, left.begin() + end);
+    // What is made up for may lead out of the range of a float.
+    members.clear();
+    for (int64_t j = begin; j < end; ++j)
+      members.push_back(std::clamp<double>(left[j], -FLT_MAX, FLT_MAX));
     // An error costs as much as what cannot be made up for of it.
     importance.clear();
     for (int64_t j = begin; j < end; ++j) {
