@@ -13,6 +13,8 @@ using namespace itera;
 static Expected<std::vector<float>> toFloats(const itera_tensor_info &info,
                                              const std::vector<char> &buffer) {
   std::vector<float> values;
+  if (buffer.empty()) // a call of a stream, or its end, may deliver nothing
+    return values;
   if (info.dtype == ITERA_FLOAT32) {
     values.resize(buffer.size() / sizeof(float));
     std::memcpy(values.data(), buffer.data(), buffer.size());

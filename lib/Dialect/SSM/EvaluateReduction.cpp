@@ -65,6 +65,17 @@ static bool finish(Evaluation &e, const std::vector<T> &values) {
   return true;
 }
 
+static double plus(double a, double b) { return a + b; }
+static double times(double a, double b) { return a * b; }
+
+/// Integers wrap around, as they do in a compiled model.
+static int64_t plus(int64_t a, int64_t b) {
+  return static_cast<uint64_t>(a) + static_cast<uint64_t>(b);
+}
+static int64_t times(int64_t a, int64_t b) {
+  return static_cast<uint64_t>(a) * static_cast<uint64_t>(b);
+}
+
 /// The name of the one op that combines the two arguments of a reduction.
 static StringRef getCombiner(linalg::ReduceOp op) {
   Block &body = op.getCombiner().front();
@@ -94,7 +105,7 @@ static bool reduce(Evaluation &e, linalg::ReduceOp op) {
   for (T value : values) {
     T &to = result[dot(index, strides)];
     if (name == "arith.addf" || name == "arith.addi")
-      to += value;
+      to = plus(to, value);
     else if (!combine(name, to, value, to))
       return false;
     advance(index, in.shape());
@@ -127,8 +138,8 @@ static bool contract(Evaluation &e, linalg::ContractOp op) {
                  c = load<T>(e.operands[2]);
   SmallVector<int64_t> index(loops, 0);
   for (int64_t i = 0; i < total; ++i) {
-    c[dot(index, strides[2])] +=
-        a[dot(index, strides[0])] * b[dot(index, strides[1])];
+    T &to = c[dot(index, strides[2])];
+    to = plus(to, times(a[dot(index, strides[0])], b[dot(index, strides[1])]));
     advance(index, sizes);
   }
   return finish(e, c);
@@ -174,8 +185,9 @@ static bool cumsum(Evaluation &e, CumsumOp op) {
                   int64_t t = op.getReverse() ? size - 1 - i : i;
                   T &x = values[begin + t * stride];
                   T own = x;
-                  x = op.getExclusive() ? sum : sum + own;
-                  sum += own;
+                  T next = plus(sum, own);
+                  x = op.getExclusive() ? sum : next;
+                  sum = next;
                 }
               });
   return finish(e, values);

@@ -7,6 +7,7 @@
 #include "llvm/Support/MathExtras.h"
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 
 using namespace itera;
@@ -170,10 +171,12 @@ void RowQuantizer::roundInOrder() {
     for (float &value : importance)
       value /= highest;
     Floats &scale = scales[begin / group];
+    // What is made up for may lead out of the range of a float.
     for (int64_t lane = 0; lane < kRowLanes; ++lane) {
       members.clear();
       for (int64_t j = begin; j < end; ++j)
-        members.push_back(left[j][lane]);
+        members.push_back(
+            std::clamp<double>(left[j][lane], -FLT_MAX, FLT_MAX));
       scale[lane] = findScale4(members, ScaleRule::mse, importance);
     }
     // At once in what is left of the group, later in the groups after it.

@@ -39,6 +39,24 @@ TEST(EvaluateReduction, ReduceOfIntegersWraps) {
   EXPECT_EQ(e.ints(), Ints{201 - 256});
 }
 
+// The widest integers too, whose sums are not computed in a wider type.
+TEST(EvaluateReduction, TheWidestIntegersWrap) {
+  const int64_t most = INT64_MAX;
+  std::string x = constant("x", "2", Ints{most, 2}) + constant("c", "1", Ints{0}) +
+                  "%s = tensor.collapse_shape %c [] : tensor<1xi64> into tensor<i64>\n";
+  Evaluated sum(x + "%y = linalg.reduce { arith.addi } ins(%x : tensor<2xi64>)"
+                    " outs(%s : tensor<i64>) dimensions = [0]");
+  EXPECT_EQ(sum.ints(), Ints{INT64_MIN + 1});
+  Evaluated sums(x + "%y = ssm.cumsum %x dim 0 : tensor<2xi64>");
+  EXPECT_EQ(sums.ints(), (Ints{most, INT64_MIN + 1}));
+  Evaluated product(x + "%y = linalg.contract indexing_maps = ["
+                        "affine_map<(k) -> (k)>, affine_map<(k) -> (k)>,"
+                        "affine_map<(k) -> ()>]"
+                        " ins(%x, %x : tensor<2xi64>, tensor<2xi64>)"
+                        " outs(%s : tensor<i64>) -> tensor<i64>");
+  EXPECT_EQ(product.ints(), Ints{1 + 4});
+}
+
 // A sum is rounded once: 2^24 + 1 + 1 is not 2^24.
 TEST(EvaluateReduction, ASumIsRoundedOnce) {
   Evaluated e(constant("x", "3", Floats{16777216, 1, 1}) + R"(

@@ -4,6 +4,7 @@
 #include "ScaleSearch.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include <cfloat>
 #include <cmath>
 #include <gtest/gtest.h>
 #include <random>
@@ -163,6 +164,22 @@ TEST(Gptq, SingularMomentsAreDamped) {
     quantizeRows4(weights, moments, 16, integers, scales);
     for (int8_t q : integers)
       EXPECT_NEAR(q * scales[0], 1.5, 0.02);
+  }
+}
+
+// Of the largest floats the errors are made up for in what is then no float.
+TEST(Gptq, ScalesOfTheLargestWeightsAreFinite) {
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    Problem p(64, 16, seed);
+    for (float &w : p.weights)
+      w = std::copysign(FLT_MAX, w);
+    InputMoments moments;
+    ASSERT_TRUE(moments.compute(p.moments, 64));
+    std::vector<int8_t> integers(64);
+    std::vector<float> scales(4);
+    quantizeRows4(p.weights, moments, 16, integers, scales);
+    for (float scale : scales)
+      EXPECT_TRUE(std::isfinite(scale)) << "seed " << seed;
   }
 }
 

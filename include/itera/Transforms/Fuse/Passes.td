@@ -223,6 +223,9 @@ def NarrowWeightsPass : Pass<"ssm-narrow-weights", "::mlir::ModuleOp"> {
         return %y : tensor<2xf32>
       }
     }
+    {-# dialect_resources: { builtin: {
+      b.f16: "0x0200000000380040"
+    } } #-}
     ```
   }];
   let dependentDialects = [
