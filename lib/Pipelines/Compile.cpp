@@ -26,9 +26,12 @@
 #include "itera/Version.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/ThreadPool.h"
+#include "llvm/Support/Threading.h"
 
 using namespace mlir;
 using namespace itera;
@@ -198,6 +201,10 @@ CompileStatus Compilation::quantize(ModuleOp module) {
     if (llvm::Error error =
             calibrate(module, options, context, *plan.statistics))
       return fail(CompileStatus::badInput, std::move(error));
+  // Rows of a weight know nothing of each other.
+  llvm::DefaultThreadPool pool(llvm::hardware_concurrency(options.jobs));
+  context.setThreadPool(pool);
+  llvm::scope_exit oneThread([&] { context.disableMultithreading(); });
   return run([&](PassManager &manager) {
     QuantizeWeightsPassOptions weights;
     weights.statistics = plan.statistics->path;
