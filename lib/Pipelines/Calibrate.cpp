@@ -2,6 +2,7 @@
 
 #include "Calibrate.h"
 
+#include "AddProducts.h"
 #include "CompileModule.h"
 #include "itera/Dialect/SSM/SSM.h"
 #include "itera/Run/SampleData.h"
@@ -41,18 +42,8 @@ using Wanted = llvm::MapVector<StringRef, int64_t>;
 
 } // namespace
 
-/// Only the lower half; a few rows at a time, so that sums stay in the cache.
 void Moments::add(const float *rows, int64_t count) {
-  for (int64_t row = 0; row < count; ++row) {
-    const float *x = rows + row * size;
-    for (int64_t i = 0; i < size; ++i) {
-      float factor = x[i], *sum = &sums[i * size];
-      if (factor == 0)
-        continue;
-      for (int64_t j = 0; j <= i; ++j)
-        sum[j] += factor * x[j];
-    }
-  }
+  addProducts(sums, rows, count, size);
 }
 
 static Wanted findWanted(ModuleOp module) {
