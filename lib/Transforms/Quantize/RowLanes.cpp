@@ -5,9 +5,9 @@
 using namespace itera;
 using llvm::ArrayRef;
 
-/// Half of the lanes; unaligned.
+/// Half of the lanes; unaligned, over doubles.
 using Vector [[gnu::vector_size(kRowLanes / 2 * sizeof(double)),
-               gnu::aligned(alignof(double))]] = double;
+               gnu::aligned(alignof(double)), gnu::may_alias]] = double;
 
 /// Rows whose multiples are subtracted while the sums are in registers.
 static constexpr int64_t kTogether = 8;
