@@ -18,10 +18,10 @@ static bool isMovement(Operation *op) {
              tensor::InsertSliceOp, tensor::ConcatOp, ssm::ReverseOp>(op);
 }
 
-/// Does an exponential or a recurrence depend on the value, with no product
-/// with a weight, norm or convolution between? Of ops that are not known here
-/// that must be assumed.
-static bool reachesRecurrence(Value value) {
+/// Does an exponential, a recurrence or a choice depend on the value, with no
+/// product with a weight, norm or convolution between? Of ops that are not
+/// known here that must be assumed.
+static bool reachesRecurrenceOrChoice(Value value) {
   llvm::SmallDenseSet<Operation *, 16> seen;
   SmallVector<Value> stack{value};
   while (!stack.empty()) {
@@ -29,7 +29,7 @@ static bool reachesRecurrence(Value value) {
       Operation *op = use.getOwner();
       if (!seen.insert(op).second ||
           isa<func::ReturnOp, ssm::LinearOp, ssm::NormOp, ssm::CausalConv1dOp,
-              ssm::MoeOp, ssm::TopKOp>(op))
+              ssm::MoeOp>(op))
         continue;
       bool isExponential = isa<math::ExpOp, math::Exp2Op, math::PowFOp>(op);
       bool isElementwise = OpTrait::hasElementwiseMappableTraits(op) ||
@@ -61,7 +61,7 @@ static bool isVectorUse(OpOperand &use,
              return isVectorUse(inner, takesBias);
            });
   return isa<arith::AddFOp, arith::SubFOp, arith::MulFOp>(op) &&
-         !reachesRecurrence(op->getResult(0));
+         !reachesRecurrenceOrChoice(op->getResult(0));
 }
 
 bool itera::isVectorWeight(ssm::WeightOp weight,

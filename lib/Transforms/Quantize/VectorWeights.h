@@ -11,7 +11,7 @@ namespace itera {
 /// Whether a weight is read only as taps or bias of a convolution, as scale or
 /// bias of a norm, as D of a scan, as bias of one of the linears that
 /// `takesBias` says, or as a factor or term that no recurrence's decay, step or
-/// input is computed from: its rounding is no larger in the result than in
+/// input and no choice of experts is computed from: its rounding is no larger in the result than in
 /// itself, and no state carries it on.
 bool isVectorWeight(ssm::WeightOp weight,
                     llvm::function_ref<bool(ssm::LinearOp)> takesBias);

@@ -6,7 +6,6 @@
 #include "WeightClasses.h"
 
 #include "VectorWeights.h"
-
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "llvm/ADT/DenseSet.h"
 

@@ -12,7 +12,7 @@
 // FOUR: ssm.weight "dt_proj" {{.*}}#ssm.precision<storage = i8, input = token>
 // FOUR: ssm.weight "out" {{.*}}#ssm.precision<storage = i4, group = 32, input = group>
 // FOUR: ssm.weight "table" {{.*}}#ssm.precision<storage = i8, input = token>
-// FOUR: ssm.weight "norm" dense_resource<n> : tensor<64xf32>
+// FOUR: ssm.weight "norm" {{.*}}#ssm.precision<storage = f16>
 // EIGHT-LABEL: @mixer
 // EIGHT: ssm.weight "in" {{.*}}#ssm.precision<storage = i8, input = token>
 // EIGHT: ssm.weight "out" {{.*}}#ssm.precision<storage = i8, input = token>
@@ -21,7 +21,7 @@
 // HALF: ssm.weight "table" {{.*}}#ssm.precision<storage = f16>
 // ONLY-LABEL: @mixer
 // ONLY: ssm.weight "in" {{.*}}#ssm.precision<storage = i8, input = token>
-// ONLY: ssm.weight "x_proj" dense_resource<x> : tensor<40x128xf32>
+// ONLY: ssm.weight "x_proj" dense_resource<x> : tensor<40x128xf32>{{$}}
 // ONLY: ssm.weight "dt_proj" {{.*}}storage = i8
 // ONLY: ssm.weight "out" {{.*}}storage = i4, group = 128, input = group
 func.func @mixer(%ids: tensor<1x8xi64>) -> tensor<1x8x256xf32> {
@@ -53,18 +53,24 @@ func.func @mixer(%ids: tensor<1x8xi64>) -> tensor<1x8x256xf32> {
   return %logits : tensor<1x8x256xf32>
 }
 
-// A router stays as it is; a head of its own is a head.
+// A router stays as it is, and what is added to its logits; a head of its own is a
+// head.
 // FOUR-LABEL: @router
-// FOUR: ssm.weight "gates" dense_resource<g> : tensor<32x64xf32>
+// FOUR: ssm.weight "balance" dense_resource<ba> : tensor<32xf32>{{$}}
+// FOUR: ssm.weight "gates" dense_resource<g> : tensor<32x64xf32>{{$}}
 // FOUR: ssm.weight "head" {{.*}}storage = i8
 // ONLY-LABEL: @router
-// ONLY: ssm.weight "gates" dense_resource<g> : tensor<32x64xf32>
+// ONLY: ssm.weight "gates" dense_resource<g> : tensor<32x64xf32>{{$}}
 // ONLY: ssm.weight "head" {{.*}}storage = i4, group = 128, input = token
 func.func @router(%x: tensor<4x64xf32>) -> (tensor<4x2xi64>, tensor<4x256xf32>) {
+  %balance = ssm.weight "balance" dense_resource<ba> : tensor<32xf32>
   %gates = ssm.weight "gates" dense_resource<g> : tensor<32x64xf32>
   %head = ssm.weight "head" dense_resource<h> : tensor<256x64xf32>
   %g = ssm.linear %x, %gates : tensor<4x64xf32>, tensor<32x64xf32> -> tensor<4x32xf32>
-  %values, %chosen = ssm.top_k %g dim 1 : tensor<4x32xf32> -> tensor<4x2xf32>, tensor<4x2xi64>
+  %e = tensor.empty() : tensor<4x32xf32>
+  %b = linalg.broadcast ins(%balance : tensor<32xf32>) outs(%e : tensor<4x32xf32>) dimensions = [0]
+  %biased = arith.addf %g, %b : tensor<4x32xf32>
+  %values, %chosen = ssm.top_k %biased dim 1 : tensor<4x32xf32> -> tensor<4x2xf32>, tensor<4x2xi64>
   %y = ssm.linear %x, %head : tensor<4x64xf32>, tensor<256x64xf32> -> tensor<4x256xf32>
   return %chosen, %y : tensor<4x2xi64>, tensor<4x256xf32>
 }
@@ -77,14 +83,14 @@ func.func @router(%x: tensor<4x64xf32>) -> (tensor<4x2xi64>, tensor<4x256xf32>) 
 // FOUR: ssm.weight "D" {{.*}}#ssm.precision<storage = f16>
 // FOUR: ssm.weight "D_row" {{.*}}#ssm.precision<storage = f16>
 // FOUR: ssm.weight "out_bias" {{.*}}#ssm.precision<storage = f16>
-// FOUR: ssm.weight "A" dense_resource<a> : tensor<128xf32>
-// FOUR-NEXT: ssm.weight "dt_bias" dense_resource<db> : tensor<128xf32>
-// FOUR-NEXT: ssm.weight "dt_shift" dense_resource<ds> : tensor<128xf32>
+// FOUR: ssm.weight "A" dense_resource<a> : tensor<128xf32>{{$}}
+// FOUR-NEXT: ssm.weight "dt_bias" dense_resource<db> : tensor<128xf32>{{$}}
+// FOUR-NEXT: ssm.weight "dt_shift" dense_resource<ds> : tensor<128xf32>{{$}}
 // EIGHT-LABEL: @vectors
 // EIGHT: ssm.weight "taps" {{.*}}#ssm.precision<storage = f16>
 // ONLY-LABEL: @vectors
 // ONLY: ssm.weight "taps" {{.*}}#ssm.precision<storage = f16>
-// ONLY: ssm.weight "x_conv_bias" dense_resource<xcb> : tensor<128xf32>
+// ONLY: ssm.weight "x_conv_bias" dense_resource<xcb> : tensor<128xf32>{{$}}
 // ONLY: ssm.weight "D" {{.*}}#ssm.precision<storage = f16>
 func.func @vectors(%u: tensor<1x8x128xf32>, %B: tensor<1x8x16xf32>) -> tensor<1x8x128xf32> {
   %taps = ssm.weight "taps" dense_resource<ta> : tensor<128x4xf32>

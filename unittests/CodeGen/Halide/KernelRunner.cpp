@@ -38,7 +38,7 @@ std::vector<std::string> itera::test::runnableCpus() {
 }
 
 std::vector<std::string> itera::test::allCpus() {
-std::vector<std::string> cpus = runnableCpus();
+  std::vector<std::string> cpus = runnableCpus();
 #if defined(__x86_64__)
   cpus.push_back("x86-64");
   if (__builtin_cpu_supports("sse4.2"))

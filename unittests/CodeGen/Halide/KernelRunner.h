@@ -15,7 +15,8 @@ namespace itera::test {
 /// The CPUs of this host's architecture that this host can run.
 std::vector<std::string> runnableCpus();
 
-/// With those that have no fused multiply-add, whose floats have other bits.
+/// And more sets of instructions that it can run; those without a fused
+/// multiply-add give floats of other bits.
 std::vector<std::string> allCpus();
 
 /// `cpu` may name more features: "x86-64-v3+avx512f,avx512vl".

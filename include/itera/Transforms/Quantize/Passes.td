@@ -106,7 +106,7 @@ def AssignPrecisionPass : Pass<"ssm-assign-precision", "::mlir::ModuleOp"> {
     | embedding | the table of any other `ssm.embedding`, also if a head is tied to it | i8 | i8 | f16 |
     | head | its results are results of the model | i8 | i8 | f16 |
     | routing | its results choose experts (top_k) | f32 | f32 | f32 |
-    | vector | taps and bias of a convolution, scale and bias of a norm, D of a scan, bias of a linear that is neither selection nor routing, a factor or term that reaches no exponential and no recurrence | f16 | f16 | f16 |
+    | vector | taps and bias of a convolution, scale and bias of a norm, D of a scan, bias of a linear that is neither selection nor routing, a factor or term that reaches no exponential, no recurrence and no choice of experts | f16 | f16 | f16 |
 
     i8 has one scale per row. Linears of integer weights round their input to
     int8, per token; per token and group where the weight is i4 and the input
